@@ -1,0 +1,5 @@
+"""`python -m ocrformer` is `ocrformer`."""
+
+from ocrformer.cli import main
+
+main(prog_name="ocrformer")

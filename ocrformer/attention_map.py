@@ -1,0 +1,111 @@
+"""Where the network looked: the three attentions of an encoder-decoder as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ocrformer.charset import BOS, Charset
+from ocrformer.image import Pixels, collate
+from ocrformer.model.network import Network
+
+Array = npt.NDArray[np.float32]
+
+VIEWS = ("picture", "encoder", "characters")
+"""What can be shown: decoder to picture, picture to picture, decoder to earlier characters."""
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Attention of one line; every distribution sums to one.
+
+    Attributes:
+        line: The picture that the network saw, (height, width).
+        characters: What was written.
+        picture: Decoder to picture, (layers, heads, characters + 1, rows, columns); the last entry is the line's end.
+        own: Decoder to what it had written, (layers, heads, characters + 1, characters + 1): entry [..., t, s] is the
+            attention paid to the s-th input when writing character t; the first input is the line's beginning.
+        encoder: Encoder positions to each other, (layers, heads, rows * columns, rows * columns).
+    """
+
+    line: Pixels
+    characters: tuple[str, ...]
+    picture: Array
+    own: Array
+    encoder: Array
+
+    def maps(self, layer: int | None = None, head: int | None = None) -> Array:
+        """One map of the picture per character, (characters, rows, columns).
+
+        Args:
+            layer: Decoder layer from 0, or None for the mean of all.
+            head: Head from 0, or None for the mean of all.
+
+        Raises:
+            ValueError: If there is no such layer or head.
+        """
+        chosen = _choose(self.picture, layer, "layer")
+        mean: Array = _choose(chosen, head, "head")[: len(self.characters)]
+        return mean
+
+
+def _choose(weights: Array, index: int | None, what: str) -> Array:
+    if index is None:
+        mean: Array = weights.mean(axis=0)
+        return mean
+    if not 0 <= index < len(weights):
+        raise ValueError(f"{what} must be from 0 to {len(weights) - 1}, got {index}")
+    one: Array = weights[index]
+    return one
+
+
+@torch.inference_mode()
+def attend(network: Network, charset: Charset, line: Pixels, ids: Sequence[int]) -> Attention:
+    """Attention of a network over one line while it writes the given text.
+
+    Args:
+        network: In eval mode.
+        charset: Meaning of the ids.
+        line: Prepared line.
+        ids: The text.
+    """
+    device = next(network.parameters()).device
+    images, widths = (torch.from_numpy(array).to(device) for array in collate([line]))
+    tokens, mask, columns = network.look(images, widths)
+    token_mask = mask[:, None].expand(-1, network.config.rows, -1).flatten(1)
+    memory = network.decoder.remember(network.encoder(tokens, token_mask), token_mask)
+    written = torch.tensor([[BOS, *ids]], device=device)
+    own, (_, picture) = network.decoder.memories(written, memory), network.decoder.explained(written, memory)
+    groups = charset.groups(ids)
+    cross = _stack(picture)  # (layers, heads, T, rows * columns)
+    cross = _merge(cross, groups, len(ids), axis=2).reshape(*cross.shape[:2], -1, network.config.rows, columns)
+    back = _merge(_merge(_stack(own), groups, len(ids), axis=2), groups, len(ids), axis=3, inputs=True)
+    encoder = _stack(network.encoder.attention(tokens, token_mask))
+    return Attention(line, tuple(text for text, _, _ in groups), cross, back, encoder)
+
+
+def _stack(weights: Sequence[Tensor]) -> Array:
+    """Layers of (1, heads, T, N) to one array (layers, heads, T, N)."""
+    stacked: Array = torch.stack([layer[0] for layer in weights]).float().cpu().numpy()
+    return stacked
+
+
+def _merge(
+    weights: Array, groups: Sequence[tuple[str, int, int]], count: int, *, axis: int, inputs: bool = False
+) -> Array:
+    """Ids to characters along an axis: mean over the ids of a Hangul syllable, sum where they are attended to.
+
+    Outputs are numbered 0..count - 1 and end with the line's end; inputs begin with the line's beginning.
+    """
+    shift = 1 if inputs else 0
+    spans = [(start + shift, end + shift) for _, start, end in groups]
+    spans = [(0, 1), *spans] if inputs else [*spans, (count, count + 1)]
+    join = np.sum if inputs else np.mean
+    parts = [join(weights.take(range(start, end), axis=axis), axis=axis, keepdims=True) for start, end in spans]
+    merged: Array = np.concatenate(parts, axis=axis)
+    return merged

@@ -1,0 +1,142 @@
+"""Speed, accuracy and memory on real lines, beside other programs in the same run; shown as ratios."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ocrformer import metrics
+from ocrformer.config import DecodeOptions
+from ocrformer.image import PAPER
+from ocrformer.peers import LineReader
+from ocrformer.reader import OCRformer
+
+_MEGABYTE = 1e6
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast and how well one program reads one folder.
+
+    Attributes:
+        name: Program, or mode of this one.
+        lines_per_second: Median over the repetitions.
+        slowest: Least over the repetitions.
+        fastest: Most over the repetitions.
+        cer: Case-folded character error rate.
+        exact: Share of lines without error, case-folded.
+    """
+
+    name: str
+    lines_per_second: float
+    slowest: float
+    fastest: float
+    cer: float
+    exact: float
+
+
+def own(reader: OCRformer, modes: Sequence[str]) -> dict[str, LineReader]:
+    """This program's modes as contestants, each from files to texts."""
+
+    def contestant(mode: str) -> LineReader:
+        options = DecodeOptions(mode=mode)
+        return lambda paths: [line.text for line in reader.read(paths, options)]
+
+    return {mode: contestant(mode) for mode in modes}
+
+
+def race(
+    contestants: Mapping[str, LineReader], paths: Sequence[Path], truth: Sequence[str], repetitions: int
+) -> list[Rate]:
+    """Every contestant reads all files, in turns, so that a slow minute of the machine hits all of them.
+
+    Args:
+        contestants: By name.
+        paths: Image files.
+        truth: Their texts.
+        repetitions: Turns, after one that is not counted.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    texts: dict[str, list[str]] = {}
+    for turn in range(repetitions + 1):
+        for name, read in contestants.items():
+            taken, texts[name] = _timed(lambda read=read: read(paths))  # type: ignore[misc]
+            if turn:
+                seconds[name].append(taken)
+    return [_rate(name, seconds[name], metrics.score(truth, texts[name])) for name in contestants]
+
+
+def _rate(name: str, seconds: Sequence[float], score: metrics.Score) -> Rate:
+    rates = sorted(score.lines / taken for taken in seconds)
+    return Rate(name, statistics.median(rates), rates[0], rates[-1], score.cer, score.exact)
+
+
+def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    started = time.perf_counter()
+    result = work()
+    return time.perf_counter() - started, result
+
+
+def latency(read: LineReader, paths: Sequence[Path]) -> tuple[float, float]:
+    """Median and 95th percentile of the milliseconds for one line alone, warm."""
+    read(paths[:1])
+    milliseconds = [1000 * _timed(lambda path=path: read([path]))[0] for path in paths]  # type: ignore[misc]
+    return float(np.percentile(milliseconds, 50)), float(np.percentile(milliseconds, 95))
+
+
+def start_up(path: Path, model: str) -> float:
+    """Seconds that `ocrformer read one.png` takes from the shell; median of three after one."""
+    command = [sys.executable, "-m", "ocrformer", "read", "--model", model, str(path)]
+    taken = [_timed(lambda: subprocess.run(command, check=True, capture_output=True))[0] for _ in range(4)]
+    return statistics.median(taken[1:])
+
+
+def peak_memory(folder: Path, model: str) -> float:
+    """Megabytes by which reading a folder exceeds importing torch."""
+    arguments = ["read", "--model", model, "--format", "jsonl", str(folder)]
+    reading = f"from ocrformer.cli import main; main({arguments!r}, standalone_mode=False)"
+    return _resident(reading) - _resident("import torch")
+
+
+def _resident(code: str) -> float:
+    """Megabytes that a process running `code` takes at most."""
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of ru_maxrss
+    report = (
+        f"import resource, sys; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * {unit}, file=sys.stderr)"
+    )
+    wrapped = f"try:\n    {code}\nexcept SystemExit:\n    pass\n{report}"
+    result = subprocess.run([sys.executable, "-c", wrapped], check=True, capture_output=True, text=True)
+    return float(result.stderr.split()[-1]) / _MEGABYTE
+
+
+@torch.inference_mode()
+def share_of_peak(reader: OCRformer, lines: int = 64, width: int = 512) -> tuple[float, float]:
+    """How near the encoder comes to the machine's matrix rate.
+
+    Returns:
+        Share of the measured peak that encoding reaches, and the peak in GFLOP/s, in the precision that reading uses.
+    """
+    precision = torch.bfloat16 if reader.bfloat16 else torch.float32
+    one, other = (torch.randn(2048, 2048, dtype=precision) for _ in range(2))
+    peak = 2 * 2048**3 / _best(lambda: one @ other)
+    images = torch.full((lines, 1, reader.network.config.height, width), PAPER, dtype=torch.uint8)
+    widths = torch.full((lines,), width)
+    with FlopCounterMode(display=False) as counter:
+        reader.network.encode(images, widths)
+    with torch.autocast(reader.device.type, torch.bfloat16, enabled=reader.bfloat16):
+        rate = counter.get_total_flops() / _best(lambda: reader.network.encode(images, widths))
+    return rate / peak, peak / 1e9
+
+
+def _best(work: Callable[[], object], times: int = 12) -> float:
+    return min(_timed(work)[0] for _ in range(times))

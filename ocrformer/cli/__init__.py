@@ -1,0 +1,29 @@
+"""The command line, one module per command; each imports what it needs only when it runs."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from ocrformer import __version__
+from ocrformer.cli.attend import attend
+from ocrformer.cli.bench import bench
+from ocrformer.cli.data import data
+from ocrformer.cli.evaluate import evaluate
+from ocrformer.cli.read import read
+from ocrformer.cli.serve import serve
+from ocrformer.cli.train import synth, train
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning OpenMP threads starve any other busy process
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ocrformer")
+def main() -> None:
+    """Read text-line images; make, train and measure the models that do."""
+
+
+for command in (attend, bench, data, evaluate, read, serve, synth, train):
+    main.add_command(command)

@@ -1,0 +1,47 @@
+"""`ocrformer attend`: see where the network looked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ocrformer.config import MODES, DecodeOptions
+
+
+@click.command()
+@click.argument("image", metavar="IMAGE")
+@click.option("-o", "--output", required=True, metavar="FILE", help="What to write: .png, .gif or .html.")
+@click.option("--layer", type=click.IntRange(0), help="One decoder layer, from 0 [mean of all].")
+@click.option("--head", type=click.IntRange(0), help="One attention head, from 0 [mean of all].")
+@click.option("--model", default="default", show_default=True, metavar="FILE", help="Weights to read with.")
+@click.option("--mode", type=click.Choice(MODES), default=DecodeOptions.mode, show_default=True, help="How to decode.")
+@click.option("--device", help="cpu, cuda, ... [a GPU if there is one]")
+def attend(
+    image: str, output: str, layer: int | None, head: int | None, model: str, mode: str, device: str | None
+) -> None:
+    """Show where the decoder looked for each character of IMAGE.
+
+    A PNG is a still sheet, a GIF walks along the line, an HTML page answers the mouse and shows all three attentions.
+    """
+    kind = Path(output).suffix.lower()
+    if kind not in (".png", ".gif", ".html"):
+        raise click.UsageError(f"{output}: the output must end in .png, .gif or .html")
+    from ocrformer import attention_pictures
+    from ocrformer.image import ImageError
+    from ocrformer.model.network import WeightsError
+    from ocrformer.reader import OCRformer
+
+    try:
+        attention = OCRformer.from_pretrained(model, device).attend(image, DecodeOptions(mode=mode))
+        if kind == ".png":
+            attention_pictures.sheet(attention, layer=layer, head=head).save(output)
+        elif kind == ".gif":
+            Path(output).write_bytes(attention_pictures.animation(attention, layer=layer, head=head))
+        else:
+            Path(output).write_text(attention_pictures.page(attention), "utf-8")
+    except ImageError as error:
+        raise click.ClickException(str(error)) from None
+    except (WeightsError, ValueError, OSError) as error:
+        raise click.UsageError(str(error)) from None
+    click.echo("".join(attention.characters))

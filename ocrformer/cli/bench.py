@@ -1,0 +1,111 @@
+"""`ocrformer bench`: speed, accuracy and memory on labelled lines, beside other programs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ocrformer.cli.train import need
+from ocrformer.config import MODES, DecodeOptions
+
+if TYPE_CHECKING:
+    from ocrformer.benchmark import Rate
+
+
+@click.command()
+@click.option("--data", "places", multiple=True, required=True, metavar="DIR", help="Labelled lines; can be repeated.")
+@click.option("--model", default="default", show_default=True, metavar="FILE", help="Weights to read with.")
+@click.option("--modes", default="joint,draft,ctc,greedy", show_default=True, help="Decoding modes to measure.")
+@click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="Repetitions, in turns.")
+@click.option("--lines", type=click.IntRange(1), help="Use the first lines of each folder only.")
+@click.option("--threads", type=click.IntRange(1), help="Cores for everyone. [all]")
+@click.option("--json", "as_json", metavar="FILE", help="Write all figures as JSON.")
+@click.option("--markdown", metavar="FILE", help="Write the tables as Markdown.")
+def bench(places: tuple[str, ...], model: str, modes: str, **options: Any) -> None:
+    """Measure this program beside Tesseract and RapidOCR, where they are installed, in one run.
+
+    Everyone reads the same image files and uses the same cores; ratios are to the default mode. Install Debian's
+    `tesseract-ocr`, or `pip install rapidocr onnxruntime`, to have them measured.
+    """
+    need("rapidfuzz", "train")
+    import torch
+
+    from ocrformer import benchmark, peers
+    from ocrformer.datasets import DatasetError
+    from ocrformer.model.network import WeightsError
+    from ocrformer.reader import OCRformer
+
+    unknown = set(modes.split(",")) - set(MODES)
+    if unknown:
+        raise click.UsageError(f"no such mode: {', '.join(sorted(unknown))}; there are {', '.join(MODES)}")
+    threads = options["threads"] or len(os.sched_getaffinity(0))
+    torch.set_num_threads(threads)
+    try:
+        reader = OCRformer.from_pretrained(model, "cpu")
+        folders = {Path(place).name: _files(place, options["lines"]) for place in places}
+    except (DatasetError, WeightsError) as error:
+        raise click.UsageError(str(error)) from None
+    contestants = benchmark.own(reader, modes.split(",")) | peers.installed(threads)
+    tables: dict[str, list[Rate]] = {}
+    for name, files in folders.items():
+        tables[name] = benchmark.race(contestants, list(files), list(files.values()), options["repeat"])
+        click.echo(_table(name, tables[name]))
+    some = list(next(iter(folders.values())))[:100]
+    facts: dict[str, Any] = {"threads": threads, "precision": "bfloat16" if reader.bfloat16 else "float32"}
+    facts |= {f"latency_{name}": benchmark.latency(read, some) for name, read in contestants.items()}
+    facts["start_up"] = benchmark.start_up(some[0], model)
+    facts["peak_memory"] = benchmark.peak_memory(Path(places[0]), model)
+    facts["share_of_peak"], facts["peak"] = benchmark.share_of_peak(reader)
+    click.echo(_facts(facts))
+    if options["markdown"]:
+        texts = [*(_table(name, rates) for name, rates in tables.items()), _facts(facts)]
+        Path(options["markdown"]).write_text("\n".join(texts), encoding="utf-8")
+    if options["as_json"]:
+        figures = {"folders": {name: [asdict(rate) for rate in rates] for name, rates in tables.items()}} | facts
+        Path(options["as_json"]).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def _files(place: str, most: int | None) -> Mapping[Path, str]:
+    """Image files of a labelled folder and their texts."""
+    from ocrformer.datasets import DatasetError, load_samples
+
+    files = {Path(sample.name): sample.text for sample in load_samples(place)[:most]}
+    if not all(path.is_file() for path in files):
+        raise DatasetError(f"{place}: measuring needs one image file per line; convert the data with your own tool")
+    return files
+
+
+def _table(name: str, rates: Iterable[Rate]) -> str:
+    rates = list(rates)
+    default = next((rate for rate in rates if rate.name == DecodeOptions.mode), rates[0])
+    rows = [
+        f"| {rate.name} | {rate.lines_per_second:.0f} ({rate.slowest:.0f}-{rate.fastest:.0f}) "
+        f"| {default.lines_per_second / rate.lines_per_second:.2f} | {100 * rate.cer:.2f} | {100 * rate.exact:.1f} |"
+        for rate in rates
+    ]
+    head = f"| {name} | lines/s | {default.name} is faster by | CER % | exact % |\n|---|---|---|---|---|"
+    return "\n".join([head, *rows, ""])
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    one_line = [
+        f"- one line alone, {name.removeprefix('latency_')}: p50 {value[0]:.1f} ms, p95 {value[1]:.1f} ms"
+        for name, value in facts.items()
+        if name.startswith("latency_")
+    ]
+    return "\n".join(
+        [
+            f"- {facts['threads']} threads, {facts['precision']}",
+            *one_line,
+            f"- `ocrformer read` of one image from the shell: {facts['start_up']:.2f} s",
+            f"- peak memory of `ocrformer read` above importing torch: {facts['peak_memory']:.0f} MB",
+            f"- encoder: {facts['share_of_peak']:.0%} of the measured matrix peak ({facts['peak']:.0f} GFLOP/s)",
+            "",
+        ]
+    )

@@ -1,0 +1,54 @@
+"""`ocrformer data`: look at labelled lines before training with them."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ocrformer.cli.train import need
+
+
+@click.group()
+def data() -> None:
+    """Look at labelled lines before training with them."""
+
+
+@data.command()
+@click.argument("path")
+@click.option(
+    "--model", default="default", show_default=True, metavar="FILE", help="Weights that will be trained from."
+)
+@click.option("--sheet", metavar="FILE", help="Write a contact sheet (PNG).")
+def check(path: str, model: str, sheet: str | None) -> None:
+    """Say what is in a data set and what is wrong with it.
+
+    PATH is a folder with labels.tsv, .csv or .jsonl, a Hugging Face imagefolder, .gt.txt pairs, an STR LMDB, PAGE or
+    ALTO files with their page pictures, or one such file. Exit status: 0 sound, 1 something to mend, 2 wrong use.
+    """
+    need("rapidfuzz", "train")
+    from ocrformer.datasets import DatasetError, load_samples
+    from ocrformer.inspection import inspect, summary
+    from ocrformer.model.network import WeightsError, load
+
+    try:
+        samples = load_samples(path)
+        bundle = load(_weights(model))
+    except (DatasetError, WeightsError) as error:
+        raise click.UsageError(str(error)) from None
+    found = inspect(samples, bundle.charset, bundle.network.config.height)
+    for line in summary(found):
+        click.echo(line)
+    if sheet:
+        from ocrformer.training.sheet import contact_sheet, picture_of
+
+        shown = list(found.lines.items())[:: max(1, len(found.lines) // 120)][:120]
+        pictures = [picture_of(line) for _, line in shown]
+        contact_sheet(pictures, [[samples[index].text] for index, _ in shown]).save(sheet)
+    sys.exit(0 if found.sound else 1)
+
+
+def _weights(name: str) -> str:
+    from ocrformer.reader import weights_path
+
+    return str(weights_path(name))

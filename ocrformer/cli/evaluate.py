@@ -1,0 +1,91 @@
+"""`ocrformer evaluate`: models against labelled lines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ocrformer.cli.train import need
+from ocrformer.config import MODES, DecodeOptions
+
+if TYPE_CHECKING:
+    from ocrformer.evaluation import Evaluation
+
+
+@click.command()
+@click.option("--data", "places", multiple=True, required=True, metavar="PATH", help="Labelled lines; can be repeated.")
+@click.option("--model", "models", multiple=True, metavar="FILE", help="Weights; two or more are compared. [default]")
+@click.option("--mode", type=click.Choice(MODES), default=DecodeOptions.mode, show_default=True, help="How to decode.")
+@click.option("--device", help="cpu, cuda, ... [a GPU if there is one]")
+@click.option("--json", "as_json", metavar="FILE", help="Write all figures as JSON (- for standard output).")
+@click.option("--html", metavar="FILE", help="Write a self-contained page with plots and the worst lines.")
+def evaluate(
+    places: tuple[str, ...],
+    models: tuple[str, ...],
+    mode: str,
+    device: str | None,
+    as_json: str | None,
+    html: str | None,
+) -> None:
+    """Measure models on labelled lines: CER, WER, exact lines, word F1, confusions, calibration.
+
+    PATH is a folder or file in any of the formats that `ocrformer data check` knows.
+    """
+    need("rapidfuzz", "train")
+    from ocrformer import evaluation
+    from ocrformer.datasets import DatasetError, load_samples
+    from ocrformer.evaluation_page import evaluation_page
+    from ocrformer.journal import put
+    from ocrformer.model.network import WeightsError
+    from ocrformer.reader import OCRformer
+
+    try:
+        data = [(Path(place).name, load_samples(place)) for place in places]
+        readers = [OCRformer.from_pretrained(model, device) for model in models or ("default",)]
+    except (DatasetError, WeightsError) as error:
+        raise click.UsageError(str(error)) from None
+    options = DecodeOptions(mode=mode)
+    done = [evaluation.evaluate(reader, name, samples, options) for name, samples in data for reader in readers]
+    results = [evaluation.report(one) for one in done]
+    pairs = _pairs(done, len(readers))
+    comparisons = [evaluation.compared(first, second) for first, second in pairs]
+    if as_json != "-":
+        _print(results, comparisons)
+    figures = {"reports": results, "comparisons": comparisons}
+    if as_json == "-":
+        click.echo(json.dumps(figures, ensure_ascii=False, indent=1))
+    elif as_json:
+        put(as_json, json.dumps(figures, ensure_ascii=False, indent=1) + "\n")
+    if html:
+        put(html, evaluation_page(done, figures))
+
+
+def _pairs(done: list[Evaluation], count: int) -> list[tuple[Evaluation, Evaluation]]:
+    """The first model with each other one, on every data set."""
+    starts = range(0, len(done), count)
+    return [(done[start], done[start + offset]) for start in starts for offset in range(1, count)]
+
+
+def _print(results: list[dict[str, Any]], comparisons: list[dict[str, Any]]) -> None:
+    click.echo(
+        f"{'data':<18} {'model':<22} {'lines':>6} {'CER %':>7} {'95 %':>13} {'exact %':>8} {'WER %':>7} {'F1 %':>6}"
+    )
+    for result in results:
+        folded, (low, high) = result["folded"], result["interval"]
+        numbers = f"{100 * folded['cer']:>7.2f} {100 * low:>6.2f}-{100 * high:<6.2f} {100 * folded['exact']:>8.1f}"
+        words = f"{100 * folded['wer']:>7.2f} {100 * folded['f1']:>6.1f}"
+        click.echo(f"{result['data']:<18} {result['model'][:22]:<22} {folded['lines']:>6} {numbers} {words}")
+        for failure in result["failures"]:
+            click.echo(f"ocrformer: {failure}", err=True)
+    for result in results:
+        accepted = [f"above {at:.3f}: {100 * share:.0f} % of lines at {100 * target:g} % error"
+                    for target, at, share in result["lines"]["accept"] if share]  # fmt: skip
+        click.echo(f"{result['data']}, {result['model']}: accept " + "; ".join(accepted or ["nothing safely"]))
+    for one in comparisons:
+        interval = f"{100 * one['low']:+.2f} to {100 * one['high']:+.2f}"
+        click.echo(
+            f"{one['data']}: {one['second']} against {one['first']}: {100 * one['difference']:+.2f} points ({interval})"
+        )

@@ -1,0 +1,213 @@
+"""`ocrformer read`: files, folders and archives of line images to text."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ocrformer.config import MODES, DecodeOptions
+from ocrformer.outputs import FORMATS
+from ocrformer.sources import SourceError
+
+if TYPE_CHECKING:
+    from ocrformer.reader import OCRformer
+    from ocrformer.transcribe import Summary
+    from ocrformer.writers import Writer
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("-r", "--recursive", is_flag=True, help="Go into folders within folders.")
+@click.option("-f", "--format", "form", type=click.Choice(FORMATS), help="[jsonl for folders and archives, else txt]")
+@click.option("-o", "--output", metavar="FILE", help="Write to one file instead of standard output.")
+@click.option("--sidecars", is_flag=True, help="Write a file beside each image.")
+@click.option("--output-dir", metavar="DIR", help="Write a file per image into a mirror of the tree.")
+@click.option("--resume", is_flag=True, help="Go on where an earlier run stopped; finished images are skipped.")
+@click.option("--overwrite", is_flag=True, help="Replace an output file that exists.")
+@click.option("--report", metavar="FILE", help="Also write an HTML page of the most doubtful lines, for correction.")
+@click.option("--characters", is_flag=True, help="Add characters with confidences and boxes (JSON formats).")
+@click.option("--timing", is_flag=True, help="Note milliseconds per image (two runs then differ in them).")
+@click.option("--model", default="default", show_default=True, metavar="FILE", help="Weights to read with.")
+@click.option("--mode", type=click.Choice(MODES), default=DecodeOptions.mode, show_default=True, help="How to decode.")
+@click.option("--charset", metavar="CHARS", help="The only characters that may be written.")
+@click.option("--min-confidence", type=click.FloatRange(0, 1), default=0.0, help="Mark less confident lines suspect.")
+@click.option("--device", help="cpu, cuda, ... [a GPU if there is one]")
+@click.option("--batch-size", default="auto", metavar="N", help="Lines of usual width per batch. [auto]")
+@click.option("--threads", type=click.IntRange(1), help="Threads of the model. [all cores]")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first image that cannot be read.")
+def read(paths: tuple[str, ...], **options: Any) -> None:
+    """Read images of text lines.
+
+    PATH is an image, a folder, a glob, a zip or tar archive, a URL (s3://...), or - for a list of paths on standard
+    input. Images are found by content. An image that cannot be read becomes a row with the reason; the others go on.
+
+    Exit status: 0 all read, 1 some failed, 2 wrong use, 130 interrupted.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # whatever the locale
+    if sum(bool(options[name]) for name in ("output", "sidecars", "output_dir")) > 1:
+        raise click.UsageError("choose one of --output, --sidecars and --output-dir")
+    from ocrformer.charset import CharsetError
+    from ocrformer.journal import OutputError
+    from ocrformer.model.network import WeightsError
+
+    try:
+        sys.exit(_run(list(_places(paths)), options))
+    except (SourceError, OutputError, WeightsError, CharsetError) as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _places(paths: tuple[str, ...]) -> Iterator[str]:
+    for path in paths:
+        if path == "-":
+            yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+        else:
+            yield path
+
+
+def _run(places: list[str], options: dict[str, Any]) -> int:
+    from ocrformer.journal import put
+    from ocrformer.report import Report
+    from ocrformer.sources import count, find
+    from ocrformer.transcribe import Summary
+    from ocrformer.writers import open_writer
+
+    single = all(Path(place).is_file() and not place.endswith((".zip", ".tar", ".tgz", ".gz")) for place in places)
+    form = options["form"] or ("txt" if single else "jsonl")
+    boxes = options["characters"] or form in ("hocr", "alto", "page")
+    reader = _reader(options)
+    decode = _decode_options(reader, options, boxes)
+    writer = open_writer(
+        form,
+        output=options["output"],
+        sidecars=options["sidecars"],
+        folder=options["output_dir"],
+        resume=options["resume"],
+        overwrite=options["overwrite"],
+        characters=options["characters"],
+        stdout=sys.stdout,
+    )
+    report = Report() if options["report"] else None
+    summary = Summary()
+    items = find(places, recursive=options["recursive"])
+    total = count(places, recursive=options["recursive"]) if sys.stderr.isatty() else None
+    with _stop_signals() as stopped, _progress(total) as bar:
+        _transcribe(reader, decode, items, writer, report, summary, options, stopped, bar)
+    writer.close()
+    if report:
+        put(options["report"], report.page(summary))
+    if summary.statuses.total() != 1:
+        click.echo(str(summary), err=True)
+    if stopped:
+        return 128 + stopped[0]
+    return 1 if summary.failed else 0
+
+
+def _transcribe(
+    reader: OCRformer,
+    decode: DecodeOptions,
+    items: Iterator[Any],
+    writer: Writer,
+    report: Any,
+    summary: Summary,
+    options: dict[str, Any],
+    stopped: list[int],
+    bar: Any,
+) -> None:
+    """Read, write and count until all is done, a signal comes, or a failure ends the run."""
+    from ocrformer.transcribe import Transcriber
+
+    with _executor() as executor:
+        height = reader.network.config.height
+        transcriber = Transcriber(
+            reader.read_prepared, height, decode, executor, options["min_confidence"], options["timing"]
+        )
+        skipped = 0
+        for results in transcriber.run(items, writer.is_done):
+            if options["fail_fast"]:
+                results = _until_failure(results)
+            writer.write(results)
+            rows = [row for result in results for row in result.rows]
+            summary.add(rows)
+            if report:
+                report.add(results)
+            for row in rows:
+                if row.error:
+                    click.echo(f"ocrformer: {row.error}", err=True)
+            if bar:
+                bar.label = f"{summary.rate:,.0f} images/s"
+                bar.update(len(results) + transcriber.skipped - skipped)
+                skipped = transcriber.skipped
+            if stopped or (options["fail_fast"] and summary.failed):
+                return
+
+
+def _until_failure(results: list[Any]) -> list[Any]:
+    """Results up to and including the first that failed."""
+    failing = (index for index, result in enumerate(results) if any(row.error for row in result.rows))
+    return results[: next(failing, len(results)) + 1]
+
+
+def _executor() -> Executor:
+    return ThreadPoolExecutor(max_workers=2, thread_name_prefix="decode")
+
+
+def _reader(options: dict[str, Any]) -> OCRformer:
+    import torch
+
+    from ocrformer.reader import OCRformer
+
+    if options["threads"]:
+        torch.set_num_threads(options["threads"])
+    try:
+        return OCRformer.from_pretrained(options["model"], options["device"])
+    except RuntimeError as error:  # torch's word for an unknown or absent device
+        raise click.UsageError(str(error).splitlines()[0]) from None
+
+
+def _decode_options(reader: OCRformer, options: dict[str, Any], boxes: bool) -> DecodeOptions:
+    if options["charset"] is not None:
+        reader.charset.encode(options["charset"])  # an unknown character is an error before anything is read
+    pixels = DecodeOptions.batch_pixels
+    if options["batch_size"] != "auto":
+        if not options["batch_size"].isdigit() or options["batch_size"] == "0":
+            raise click.UsageError(f"--batch-size must be auto or a number, got {options['batch_size']!r}")
+        pixels = 256 * int(options["batch_size"])
+    return DecodeOptions(mode=options["mode"], allowed=options["charset"], boxes=boxes, batch_pixels=pixels)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Note the first SIGINT or SIGTERM, so that the running batch is finished; a second one ends at once."""
+    stopped: list[int] = []
+
+    def note(number: int, _: Any) -> None:
+        if stopped:
+            os._exit(128 + number)
+        stopped.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress(total: int | None) -> Iterator[Any]:
+    """A bar with time left on standard error, or None if that is no terminal or the total is unknown."""
+    if total is None:
+        yield None
+        return
+    with click.progressbar(length=total, file=sys.stderr, show_pos=True, label="starting") as bar:
+        yield bar

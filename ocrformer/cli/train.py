@@ -1,0 +1,96 @@
+"""`ocrformer train` and `ocrformer synth`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.option("-c", "--config", metavar="FILE", help="Train from scratch as a YAML file says (configs/*.yaml).")
+@click.option("--init", metavar="FILE", help="Fine-tune from `default` or a weights file. [default, with --data]")
+@click.option("--data", multiple=True, metavar="PATH", help="Labelled lines to learn from; can be repeated.")
+@click.option("--fonts", multiple=True, metavar="DIR", help="Own fonts; can be repeated.")
+@click.option("--text", multiple=True, metavar="FILE", help="Own texts, new characters among them; can be repeated.")
+@click.option("--general-fonts", multiple=True, metavar="DIR", help="Fonts for replay. [the system's]")
+@click.option(
+    "-o", "--output", default="finetuned", show_default=True, metavar="DIR", help="Folder for fine-tuned model."
+)
+@click.option("--steps", type=click.IntRange(1), help="Optimiser steps of fine-tuning. [by size of the data]")
+@click.option("--max-time", default="", metavar="DD:HH:MM:SS", help="Longest fine-tuning.")
+@click.option("--seed", default=0, show_default=True, help="Everything drawn depends on it.")
+@click.option("--workers", default=1, show_default=True, help="Processes that make lines.")
+@click.pass_context
+def train(context: click.Context, /, **options: Any) -> None:
+    """Train a model, from scratch or from another.
+
+    From scratch: `ocrformer train -c configs/small.yaml`; every option of the YAML file can be given too, as
+    `--trainer.max_steps 1000` (see `--print_config`).
+
+    From another: `ocrformer train --data my_lines/`, `--fonts my_fonts/`, `--text lines.txt`, or any of them together.
+    Writes the model, a report of what got better and what was kept, and a preview of own fonts.
+    """
+    need("lightning", "train")
+    wants_finetuning = options["init"] or options["data"]
+    if options["config"] and not wants_finetuning:
+        _from_scratch(context.args, options)
+    elif options["config"] or context.args:
+        raise click.UsageError(f"fine-tuning takes no YAML file and no options of it: {' '.join(context.args)}")
+    else:
+        _finetune(options)
+
+
+def _from_scratch(more: list[str], options: dict[str, Any]) -> None:
+    from ocrformer.training.run import main as run
+
+    own = {"--data.synthetic.fonts": options["fonts"], "--data.synthetic.text": options["text"]}
+    given = [part for name, places in own.items() if places for part in (name, f"[{', '.join(places)}]")]
+    run(["fit", "-c", options["config"], *given, *more])
+
+
+def _finetune(options: dict[str, Any]) -> None:
+    from ocrformer.datasets import DatasetError
+    from ocrformer.model.network import WeightsError
+    from ocrformer.training.material import Task
+
+    listed: dict[str, Any] = {name: list(options[name]) for name in ("data", "fonts", "text", "general_fonts")}
+    plain = {name: options[name] for name in ("max_time", "seed", "workers")}
+    task = Task(options["init"] or "default", Path(options["output"]), steps=options["steps"] or 0, **listed, **plain)
+    try:
+        from ocrformer.training.tune import tune
+
+        for line in tune(task):
+            click.echo(line)
+    except (DatasetError, WeightsError, ValueError, FileNotFoundError) as error:
+        raise click.UsageError(str(error)) from None
+
+
+@click.command()
+@click.option("--fonts", multiple=True, type=click.Path(exists=True), help="Font file or folder [the system's fonts].")
+@click.option("--text", multiple=True, type=click.Path(exists=True), help="Text file, or folder of *.txt.")
+@click.option("--korean", type=click.FloatRange(0, 1), default=0.0, help="Share of Korean lines.")
+@click.option("--korean-text", multiple=True, type=click.Path(exists=True), help="Korean text file or folder.")
+@click.option("-n", "--number", default=100, show_default=True, help="How many lines.")
+@click.option("--width", default=512, show_default=True, help="Greatest width at 32 pixels height.")
+@click.option("--seed", default=0, show_default=True, help="Another seed, other lines.")
+@click.option("-o", "--output", required=True, type=click.Path(file_okay=False), help="Folder to write to.")
+def synth(output: str, **options: Any) -> None:
+    """Write synthetic line images, their labels and a contact sheet, as training would see them."""
+    need("albumentations", "train")
+    from ocrformer.training.synth import write_lines
+
+    try:
+        written = write_lines(Path(output), **options)
+    except (ValueError, OSError) as error:
+        raise click.UsageError(str(error)) from None
+    click.echo(f"{written} lines, labels.tsv and sheet.png in {output}")
+
+
+def need(module: str, extra: str) -> None:
+    """Stop with a plain sentence if an optional package is missing."""
+    from importlib.util import find_spec
+
+    if find_spec(module) is None:
+        raise click.UsageError(f"this command needs more packages: pip install 'ocrformer[{extra}]'")

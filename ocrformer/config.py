@@ -1,0 +1,92 @@
+"""Configuration of the model and of one reading, as frozen dataclasses that reject unknown keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of the network: everything that decides which weights exist and what they mean.
+
+    Attributes:
+        height: Line height in pixels that the backbone takes.
+        channels: Feature maps after the three strided convolutions, the last of which halves only the height.
+        blocks: Residual blocks after the second, third and fourth strided convolution.
+        rows: Rows of the feature map that the encoder sees, 2 or 1.
+        d_model: Width of encoder and decoder; heads are 64 wide.
+        encoder_layers: Transformer encoder layers.
+        decoder_layers: Transformer decoder layers.
+        feed_forward: Inner width of the position-wise feed-forward networks.
+    """
+
+    height: int = 32
+    channels: tuple[int, int, int] = (32, 64, 128)
+    blocks: tuple[int, int, int] = (1, 2, 1)
+    rows: int = 2
+    d_model: int = 192
+    encoder_layers: int = 2
+    decoder_layers: int = 2
+    feed_forward: int = 768
+
+    def __post_init__(self) -> None:
+        if self.height % 16:
+            raise ValueError(f"height must be a multiple of 16, got {self.height}")
+        if self.d_model % 64:
+            raise ValueError(f"d_model must be a multiple of the head size 64, got {self.d_model}")
+        if self.rows not in (1, self.height // 16):
+            raise ValueError(f"rows must be 1 or {self.height // 16}, got {self.rows}")
+
+    @property
+    def heads(self) -> int:
+        """Attention heads; a head is 64 wide because narrower ones miss the fast CPU kernel."""
+        return self.d_model // 64
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as stored in the weights file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """Inverse of `to_dict`.
+
+        Raises:
+            ValueError: On a key that this version does not know.
+        """
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise ValueError(f"unknown model configuration: {', '.join(unknown)}")
+        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return cls(**plain)
+
+
+MODES = ("draft", "joint", "greedy", "ctc", "beam")
+"""Decoding modes: see `DecodeOptions.mode`."""
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """Options of one reading.
+
+    Attributes:
+        mode: `draft` (CTC draft verified by the decoder in one pass; the same text as greedy), `joint` (where decoder
+            and CTC differ, the better joint log-probability), `greedy` (step by step), `ctc` (no decoder), `beam`.
+        allowed: Characters that may be written, or None for all; decoding is constrained, nothing is filtered.
+        boxes: Find out where each character is.
+        beam_width: Hypotheses kept by `beam`.
+        batch_pixels: Columns of pixels that go through the network at once; bounds memory, never changes a text.
+    """
+
+    mode: str = "joint"
+    allowed: str | None = None
+    boxes: bool = False
+    beam_width: int = 4
+    batch_pixels: int = 16384
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise ValueError(f"mode must be one of {', '.join(MODES)}, got {self.mode!r}")
+        if self.beam_width < 1 or self.batch_pixels < 1:
+            raise ValueError("beam_width and batch_pixels must be at least 1")

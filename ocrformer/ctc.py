@@ -1,0 +1,101 @@
+"""The CTC head's side of decoding: best paths, alignments and scores of texts (Graves et al. 2006)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ocrformer.charset import BLANK
+
+
+@dataclass(frozen=True)
+class Path:
+    """Best CTC path of one line, with repeats and blanks removed.
+
+    Attributes:
+        ids: Character ids.
+        frames: Frame of each id.
+        log_probs: Log-probability of each id in its frame.
+    """
+
+    ids: list[int]
+    frames: npt.NDArray[np.int64]
+    log_probs: npt.NDArray[np.float32]
+
+
+def best_paths(log_probs: Tensor, frames: Tensor) -> list[Path]:
+    """Best path of each line.
+
+    Args:
+        log_probs: (B, T, V).
+        frames: (B,) frames that belong to the line.
+    """
+    values, best = log_probs.max(dim=-1)  # (B, T)
+    inside = torch.arange(best.shape[1], device=best.device)[None] < frames[:, None]
+    changed = torch.ones_like(inside)
+    changed[:, 1:] = best[:, 1:] != best[:, :-1]
+    kept = (inside & changed & (best != BLANK)).cpu().numpy()
+    paths, scores = best.cpu().numpy(), values.float().cpu().numpy()
+    return [
+        Path(path[keep].tolist(), np.flatnonzero(keep), score[keep])
+        for path, keep, score in zip(paths, kept, scores, strict=True)
+    ]
+
+
+def align(log_probs: npt.NDArray[np.float32], ids: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Frame of each id on the best alignment of a given text (Viterbi over blank-separated states).
+
+    Args:
+        log_probs: (T, V) of one line.
+        ids: The text; at most T ids, counting a blank between equal neighbours.
+
+    Returns:
+        Frames (len(ids),), increasing; spread evenly if the text does not fit into the frames.
+    """
+    states = np.full(2 * len(ids) + 1, BLANK)
+    states[1::2] = ids
+    may_skip = np.zeros(len(states), bool)
+    may_skip[3::2] = states[3::2] != states[1:-2:2]
+    emit = log_probs[:, states]  # (T, S)
+    best = np.full(len(states), -np.inf, np.float32)
+    best[:2] = emit[0, :2]
+    back = np.zeros(emit.shape, np.int8)
+    for time in range(1, len(emit)):
+        stay, step, skip = best, np.append(-np.inf, best[:-1]), np.append([-np.inf, -np.inf], best[:-2])[: len(best)]
+        options = np.stack((stay, step, np.where(may_skip, skip, -np.inf)))
+        back[time] = options.argmax(axis=0)
+        best = options.max(axis=0) + emit[time]
+    state = len(states) - 1 if best[-1] >= best[-2:][0] else len(states) - 2
+    if not np.isfinite(best[state]):
+        return ((np.arange(len(ids)) + 0.5) * len(emit) / max(1, len(ids))).astype(np.int64)
+    path = np.empty(len(emit), np.int64)
+    for time in range(len(emit) - 1, -1, -1):
+        path[time] = state
+        state -= int(back[time, state])
+    score = np.where(path % 2 == 1, emit[np.arange(len(emit)), path], -np.inf)
+    return np.array([_peak(score, path == 2 * i + 1) for i in range(len(ids))], np.int64)
+
+
+def _peak(score: npt.NDArray[np.float32], where: npt.NDArray[np.bool_]) -> int:
+    return int(np.where(where, score, -np.inf).argmax())
+
+
+def score(log_probs: Tensor, frames: Tensor, texts: Sequence[Sequence[int]]) -> list[float]:
+    """Log-probability of each text, summed over all its alignments.
+
+    Args:
+        log_probs: (B, T, V), float32.
+        frames: (B,).
+        texts: Ids of each line.
+    """
+    lengths = torch.tensor([len(text) for text in texts])
+    targets = torch.tensor([token for text in texts for token in text], dtype=torch.long)
+    losses = F.ctc_loss(log_probs.transpose(0, 1).cpu(), targets, frames.cpu(), lengths, reduction="none")
+    scores: list[float] = (-losses).tolist()
+    return scores

@@ -1,0 +1,250 @@
+"""The decoder's side of decoding: parallel verification of drafts, step by step, beam, choice with CTC.
+
+Ids and log-probabilities only; no text and no pictures. Every function is free of state, so that one model may serve
+many threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ocrformer import ctc
+from ocrformer.charset import BLANK, BOS, EOS, SPECIALS
+from ocrformer.model.decoder import Decoder, Memory
+
+_MAX_PASSES = 4
+"""Verification passes before the rest of a line is decoded step by step."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One decoded line.
+
+    Attributes:
+        ids: Character ids, without BOS and EOS.
+        log_probs: Decoder log-probability of each id and of EOS after them, (len(ids) + 1,); without the EOS where
+            the line was cut at its limit.
+    """
+
+    ids: list[int]
+    log_probs: npt.NDArray[np.float32]
+
+    @property
+    def score(self) -> float:
+        """Log-probability of the whole line."""
+        return float(self.log_probs.sum())
+
+
+def constraint(vocabulary: int, allowed: Sequence[int] | None, *, of_ctc: bool) -> Tensor:
+    """Additive logits (V,): 0 for what may be written, -inf for the rest.
+
+    Args:
+        vocabulary: V.
+        allowed: Permitted character ids, or None for all.
+        of_ctc: For the CTC head (blank, no EOS) or for the decoder (EOS, no blank).
+    """
+    bias = torch.full((vocabulary,), -torch.inf)
+    bias[list(allowed) if allowed is not None else slice(SPECIALS, None)] = 0.0
+    bias[BLANK if of_ctc else EOS] = 0.0
+    return bias
+
+
+def _predict(decoder: Decoder, memory: Memory, prefixes: Sequence[Sequence[int]], bias: Tensor) -> Tensor:
+    """Log-probabilities (B, T, V) of the token after each token of BOS + prefix; T covers the longest prefix."""
+    device = memory.mask.device
+    tokens = torch.full((len(prefixes), 1 + max(map(len, prefixes))), BLANK)
+    tokens[:, 0] = BOS
+    for row, prefix in zip(tokens, prefixes, strict=True):
+        row[1 : 1 + len(prefix)] = torch.tensor(prefix, dtype=tokens.dtype)
+    logits: Tensor = decoder(tokens.to(device), memory) + bias.to(device)
+    return logits.float().log_softmax(dim=-1)
+
+
+@dataclass
+class _Draft:
+    """A line under verification: accepted ids, the rest of the draft, what the last failure dropped."""
+
+    done: list[int]
+    rest: list[int]
+    scores: npt.NDArray[np.float32]
+    dropped: int | None = None
+
+    def target(self) -> list[int]:
+        return [*self.done, *self.rest, EOS]
+
+    def advance(self, best: npt.NDArray[np.int64], log_probs: npt.NDArray[np.float32], limit: int) -> bool:
+        """Accept what agrees with the decoder's choices (T,) and its correction; True once the line is complete."""
+        target = np.array(self.target()[:limit])
+        differs = np.flatnonzero(best[: len(target)] != target)
+        if not differs.size:
+            self._accept(target, log_probs)
+            return True
+        first = int(differs[0])
+        again = first == len(self.done)
+        tail = self.rest[first - len(self.done) :]
+        correction = int(best[first])
+        self._accept(np.append(target[:first], correction), log_probs)
+        if correction == EOS or len(self.done) >= limit:
+            return True
+        self._realign(tail, correction, again)
+        return False
+
+    def _accept(self, ids: npt.NDArray[np.int64], log_probs: npt.NDArray[np.float32]) -> None:
+        self.scores = log_probs[np.arange(len(ids)), ids]
+        self.done = [int(i) for i in ids if i != EOS]
+
+    def _realign(self, tail: list[int], correction: int, again: bool) -> None:
+        """Guess how the draft goes on; any guess is right, a good one saves passes."""
+        if len(tail) > 1 and tail[1] == correction:  # the draft had one character too many
+            self.rest, self.dropped = tail[2:], None
+        elif again and self.dropped is not None:  # the draft had lacked a character at the last failure
+            restored = [self.dropped, *tail]
+            self.rest = restored[1:] if restored[0] == correction else restored
+            self.dropped = None
+        else:  # one character for another
+            self.rest, self.dropped = tail[1:], tail[0] if tail else None
+
+
+def verify(
+    decoder: Decoder, memory: Memory, drafts: Sequence[Sequence[int]], limits: Sequence[int], bias: Tensor
+) -> tuple[list[Hypothesis], list[Hypothesis]]:
+    """Greedy autoregressive decoding at the cost of about one pass.
+
+    The decoder reads the whole draft under a causal mask. Its choices agree with step-by-step decoding for as long as
+    the draft does; the first disagreement gives the next token for free, the rest of the draft is re-attached, and
+    only unfinished lines go on. (Input-guided aggressive decoding, arXiv 2205.10350; CTC drafts, arXiv 2603.11243.)
+
+    Args:
+        decoder: In eval mode.
+        memory: Of B lines.
+        drafts: A guess for each line; it decides the speed, never the result.
+        limits: Most tokens of each line, EOS included.
+        bias: From `constraint`.
+
+    Returns:
+        The lines as decoded, and the drafts as the decoder scores them.
+    """
+    lines = [_Draft([], list(draft), np.zeros(0, np.float32)) for draft in drafts]
+    active = list(range(len(lines)))
+    scored: list[Hypothesis] = []
+    for attempt in range(_MAX_PASSES):
+        targets = [lines[i].target() for i in active]
+        part = memory if len(active) == len(lines) else memory.select(torch.tensor(active, device=memory.mask.device))
+        log_probs = _predict(decoder, part, [t[:-1] for t in targets], bias)
+        best, values = log_probs.argmax(dim=-1).cpu().numpy(), log_probs.cpu().numpy()
+        if attempt == 0:
+            scored = [Hypothesis(t[:-1], v[np.arange(len(t)), t]) for v, t in zip(values, targets, strict=True)]
+        active = [i for i, b, v in zip(active, best, values, strict=True) if not lines[i].advance(b, v, limits[i])]
+        if not active:
+            break
+    finished = [Hypothesis(line.done, line.scores) for line in lines]
+    if active:
+        part = memory.select(torch.tensor(active, device=memory.mask.device))
+        for i, hypothesis in zip(active, greedy(decoder, part, [limits[i] for i in active], bias), strict=True):
+            finished[i] = hypothesis
+    return finished, scored
+
+
+def greedy(decoder: Decoder, memory: Memory, limits: Sequence[int], bias: Tensor) -> list[Hypothesis]:
+    """Step-by-step autoregressive decoding with a key-value cache: the reference for `verify`.
+
+    Args:
+        decoder: In eval mode.
+        memory: Of B lines.
+        limits: Most tokens of each line, EOS included.
+        bias: From `constraint`.
+    """
+    device = memory.mask.device
+    ids: list[list[int]] = [[] for _ in limits]
+    scores: list[list[float]] = [[] for _ in limits]
+    active = list(range(len(limits)))
+    caches = decoder.new_caches()
+    tokens = torch.full((len(limits), 1), BOS, device=device)
+    for step in range(max(limits, default=0)):
+        logits = decoder(tokens, memory, caches=caches, position=step)[:, -1] + bias.to(device)
+        values, best = logits.float().log_softmax(dim=-1).max(dim=-1)
+        for i, token, value in zip(active, best.tolist(), values.tolist(), strict=True):
+            ids[i].append(token)
+            scores[i].append(value)
+        going = [row for row, i in enumerate(active) if ids[i][-1] != EOS and step + 1 < limits[i]]
+        if not going:
+            break
+        if len(going) < len(active):
+            rows = torch.tensor(going, device=device)
+            memory, caches, best = memory.select(rows), [cache.select(rows) for cache in caches], best[rows]
+            active = [active[row] for row in going]
+        tokens = best[:, None]
+    return [
+        Hypothesis([t for t in line if t != EOS], np.array(values, np.float32))
+        for line, values in zip(ids, scores, strict=True)
+    ]
+
+
+def beam(decoder: Decoder, memory: Memory, limit: int, bias: Tensor, *, width: int = 4) -> Hypothesis:
+    """Beam search over one line by the decoder's log-probability.
+
+    Args:
+        decoder: In eval mode.
+        memory: Of one line.
+        limit: Most tokens, EOS included.
+        bias: From `constraint`.
+        width: Hypotheses kept after each step.
+    """
+    device = memory.mask.device
+    live = [Hypothesis([], np.zeros(0, np.float32))]
+    finished: list[Hypothesis] = []
+    caches = decoder.new_caches()
+    tokens = torch.full((1, 1), BOS, device=device)
+    for step in range(limit):
+        logits = decoder(
+            tokens, memory.select(torch.zeros(len(live), dtype=torch.long, device=device)), caches=caches, position=step
+        )
+        log_probs = (logits[:, -1] + bias.to(device)).float().log_softmax(dim=-1)
+        totals = log_probs + torch.tensor([h.score for h in live], device=device)[:, None]
+        chosen = totals.flatten().topk(min(width, totals.numel())).indices.tolist()
+        grown: list[Hypothesis] = []
+        parents: list[int] = []
+        for parent, token in (divmod(index, totals.shape[1]) for index in chosen):
+            scores = np.append(live[parent].log_probs, np.float32(log_probs[parent, token].item()))
+            if token == EOS:
+                finished.append(Hypothesis(live[parent].ids, scores))
+            else:
+                grown.append(Hypothesis([*live[parent].ids, token], scores))
+                parents.append(parent)
+        best = max((h.score for h in finished), default=-np.inf)
+        if not grown or grown[0].score <= best:
+            break
+        live, caches = grown, [cache.select(torch.tensor(parents, device=device)) for cache in caches]
+        tokens = torch.tensor([[h.ids[-1]] for h in live], device=device)
+    else:  # cut at the limit
+        finished += live
+    return max(finished, key=lambda h: h.score)
+
+
+def choose(
+    texts: Sequence[Hypothesis], drafts: Sequence[Hypothesis], log_probs: Tensor, frames: Tensor
+) -> list[Hypothesis]:
+    """Where decoder and CTC texts differ, the one with the better joint log-probability, both heads weighing the same.
+
+    Args:
+        texts: What the decoder wrote.
+        drafts: CTC texts as the decoder scores them.
+        log_probs: CTC log-probabilities (B, T, V).
+        frames: (B,).
+    """
+    chosen = list(texts)
+    differing = [i for i, (text, draft) in enumerate(zip(texts, drafts, strict=True)) if text.ids != draft.ids]
+    if differing:
+        rows = torch.tensor(differing, device=log_probs.device)
+        of_texts = ctc.score(log_probs[rows], frames[rows], [texts[i].ids for i in differing])
+        of_drafts = ctc.score(log_probs[rows], frames[rows], [drafts[i].ids for i in differing])
+        for i, text_score, draft_score in zip(differing, of_texts, of_drafts, strict=True):
+            if drafts[i].score + draft_score > texts[i].score + text_score:
+                chosen[i] = drafts[i]
+    return chosen

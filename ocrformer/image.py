@@ -1,0 +1,249 @@
+"""Image intake, the same for training and reading: any picture of a line becomes one 8-bit array of fixed height."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+Pixels = npt.NDArray[np.uint8]
+ImageSource = str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[np.generic]
+
+PAPER = 128
+"""Value of empty paper in a prepared line; ink is above, anything lighter than the paper below."""
+MAX_PIXELS = 64_000_000
+"""Default size limit, checked before a picture is decoded."""
+MAX_PAGES = 10_000
+"""Most pages of one TIFF."""
+MAX_ASPECT = 512
+"""A picture wider than this many times its height is not a text line."""
+MIN_WIDTH = 16
+"""Prepared lines are padded to this width."""
+
+_FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+_MIN_CONTRAST = 48  # grey levels that count as full ink at least: keeps paper noise from being blown up
+_MAGIC = (
+    b"\x89PNG",
+    b"\xff\xd8\xff",
+    b"II*\0",
+    b"MM\0*",
+    b"II+\0",
+    b"GIF8",
+    b"BM",
+    b"\xff\x4f\xff\x51",
+    b"\0\0\0\x0cjP",
+)
+_DEPTHS = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
+
+
+class ImageError(ValueError):
+    """A picture that cannot be read, in one sentence fit for its owner.
+
+    Args:
+        message: The sentence.
+        code: What kind of fault, for programs: `unreadable_file`, `empty_file`, `unsupported`, `damaged`, `too_large`,
+            `not_a_line` or `bad_array`.
+    """
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
+        return ImageError, (str(self), self.code)  # exceptions with several arguments pickle by these
+
+
+def load(source: ImageSource, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Pixels:
+    """Any picture to 8-bit grey.
+
+    Honours EXIF rotation, puts transparency on white, takes the first frame of several, scales deeper samples.
+
+    Args:
+        source: Path, encoded bytes, PIL image, or array (H, W), (H, W, 1), (H, W, 3) RGB, (H, W, 4) RGBA.
+        max_pixels: Refuse larger pictures before they are decoded.
+        name: What error messages call the picture; by default its path, or "image".
+
+    Returns:
+        Grey levels (H, W), 0 black.
+
+    Raises:
+        ImageError: If it is not a readable picture or too large.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source, max_pixels, name or "array")
+    if isinstance(source, Image.Image):
+        return _from_pil(source, max_pixels, name or "image")
+    return next(_frames(source, max_pixels, name))
+
+
+def load_pages(
+    source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None
+) -> Iterator[Pixels]:
+    """All pages of a TIFF one by one, the only frame or the first frame of anything else; see `load`."""
+    for count, page in enumerate(_frames(source, max_pixels, name)):
+        if count == MAX_PAGES:
+            raise ImageError(f"{name or source!r}: more than {MAX_PAGES:,} pages", "too_large")
+        yield page
+
+
+def _frames(source: str | os.PathLike[str] | bytes, max_pixels: int, name: str | None) -> Iterator[Pixels]:
+    if isinstance(source, bytes | bytearray | memoryview):
+        name, data = name or "image", bytes(source)
+    else:
+        name, data = name or os.fspath(source), _file_bytes(Path(source))
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            yield _from_pil(image, max_pixels, name)
+            for frame in range(1, getattr(image, "n_frames", 1) if image.format == "TIFF" else 1):
+                image.seek(frame)
+                yield _from_pil(image, max_pixels, name)
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageError(f"{name}: more pixels than the limit of {max_pixels:,}", "too_large") from None
+    except UnidentifiedImageError:
+        raise _refusal(name, data) from None
+    except Exception as error:  # noqa: BLE001 - Pillow's plugins raise almost anything on a damaged file
+        raise ImageError(f"{name}: damaged or truncated image ({error})", "damaged") from None
+
+
+def _file_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot open file ({error.strerror or error})", "unreadable_file") from None
+    except ValueError as error:  # a null byte in the name
+        raise ImageError(f"{path!s}: cannot open file ({error})", "unreadable_file") from None
+
+
+def _refusal(name: str, data: bytes) -> ImageError:
+    if not data:
+        return ImageError(f"{name}: the file is empty", "empty_file")
+    if data[:5] == b"%PDF-":
+        return ImageError(f"{name}: a PDF is not a line image; rasterise it and cut the lines first", "unsupported")
+    if looks_like_image(data[:16]):
+        return ImageError(f"{name}: damaged or truncated image (its header cannot be read)", "damaged")
+    return ImageError(f"{name}: not an image in a supported format ({', '.join(_FORMATS)})", "unsupported")
+
+
+def looks_like_image(head: bytes) -> bool:
+    """Whether a file that begins so (16 bytes suffice) claims to be a picture in a supported format."""
+    portable = head[:1] == b"P" and head[1:2] in b"123456" and head[2:3] in b" \t\r\n#"
+    boxed = (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:12] in (b"ftypavif", b"ftypavis")
+    return head.startswith(_MAGIC) or (portable and len(head) > 2) or boxed
+
+
+def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
+    if width * height > max_pixels:
+        raise ImageError(f"{name}: {width} x {height} pixels are more than the limit of {max_pixels:,}", "too_large")
+
+
+def _from_pil(image: Image.Image, max_pixels: int, name: str) -> Pixels:
+    _check_size(*image.size, max_pixels, name)
+    try:
+        image.load()
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith(("I", "F")):
+            return _scale_depth(np.asarray(image, dtype=np.float32))
+        if "A" in image.getbands() or "transparency" in image.info:
+            image = image.convert("RGBA")
+            paper = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(paper, image)
+        return np.asarray(image.convert("L"))
+    except (OSError, SyntaxError, ValueError, RuntimeError, TypeError) as error:
+        raise ImageError(f"{name}: damaged or truncated image ({error})", "damaged") from None
+
+
+def _from_array(array: npt.NDArray[np.generic], max_pixels: int, name: str) -> Pixels:
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise ImageError(f"{name}: shape {array.shape} is not (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)", "bad_array")
+    _check_size(array.shape[1], array.shape[0], max_pixels, name)
+    if array.dtype.kind not in "buif":
+        raise ImageError(f"{name}: dtype {array.dtype} is not a number", "bad_array")
+    scaled = array if array.dtype == np.uint8 else _scale_depth(array.astype(np.float32))
+    return _from_pil(Image.fromarray(np.ascontiguousarray(scaled)), max_pixels, name)
+
+
+def _scale_depth(samples: npt.NDArray[np.float32]) -> Pixels:
+    """Samples of any depth to 8 bits; the depth is the smallest usual one that holds the brightest sample."""
+    samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    brightest = float(samples.max(initial=0.0))
+    depth = next((d for d in _DEPTHS if brightest <= d), brightest)
+    scaled: Pixels = np.clip(samples * (255.0 / depth), 0, 255).astype(np.uint8)
+    return scaled
+
+
+def prepare(grey: Pixels, height: int, name: str = "image") -> Pixels:
+    """Grey levels to a prepared line: fixed height, true aspect ratio, ink above `PAPER` whatever the polarity.
+
+    Args:
+        grey: (H, W) grey levels.
+        height: Line height of the model.
+        name: What error messages call the picture.
+
+    Returns:
+        (height, width), `PAPER` where there is none but paper, 255 at full ink.
+
+    Raises:
+        ImageError: If the picture is far too wide for its height to be a line.
+    """
+    tall, wide = grey.shape
+    if wide > MAX_ASPECT * tall:
+        message = f"{name}: {wide} x {tall} pixels are too wide for their height to be one text line"
+        raise ImageError(message, "not_a_line")
+    width = max(1, round(wide * height / tall))
+    if (tall, wide) != (height, width):
+        resized = Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
+        grey = np.asarray(resized)
+    line = _normalise_contrast(grey)
+    if width < MIN_WIDTH:
+        line = np.pad(line, ((0, 0), (0, MIN_WIDTH - width)), constant_values=PAPER)
+    return line
+
+
+def _normalise_contrast(grey: Pixels) -> Pixels:
+    """Paper (the commonest side of the histogram) to 128, full ink to 255, for either polarity."""
+    cumulative = np.bincount(grey.ravel(), minlength=256).cumsum()
+    dark, middle, light = np.searchsorted(cumulative, np.array([0.005, 0.5, 0.995]) * cumulative[-1])
+    if middle - dark >= light - middle:
+        paper, ink = int(middle), min(int(dark), int(middle) - _MIN_CONTRAST)
+    else:
+        paper, ink = int(middle), max(int(light), int(middle) + _MIN_CONTRAST)
+    table = PAPER + (np.arange(256) - paper) * (127.0 / (ink - paper))
+    line: Pixels = np.clip(np.rint(table), 0, 255).astype(np.uint8)[grey]
+    return line
+
+
+def padded_width(width: int) -> int:
+    """The width that a line is padded to, a function of its own width alone, at most an eighth more.
+
+    Lines are batched only with lines of equal padded width: what a line meets in the network, and with it every
+    rounding error, is then the same in any batch.
+    """
+    step = max(16, 1 << max(0, math.frexp(width - 1)[1] - 4))
+    return -(-width // step) * step
+
+
+def collate(lines: Sequence[Pixels], width: int | None = None) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Pad prepared lines to one batch.
+
+    Args:
+        lines: (height, w) each.
+        width: Pad to this, by default to the widest line.
+
+    Returns:
+        Batch (B, 1, height, W) and true widths (B,).
+    """
+    widths = np.array([line.shape[1] for line in lines], dtype=np.int64)
+    batch = np.full((len(lines), 1, lines[0].shape[0], width or int(widths.max())), PAPER, dtype=np.uint8)
+    for row, line in zip(batch, lines, strict=True):
+        row[0, :, : line.shape[1]] = line
+    return batch, widths

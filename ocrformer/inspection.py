@@ -1,0 +1,140 @@
+"""`ocrformer data check`: what is in a labelled data set, and what is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+
+from ocrformer.charset import Charset, normalise
+from ocrformer.datasets import Sample
+from ocrformer.image import ImageError, Pixels, prepare
+from ocrformer.model.network import STRIDE
+
+_HELD_OUT = 0.1  # share of lines that the suggested split keeps for validation
+
+
+@dataclass
+class Inspection:
+    """Findings about a data set.
+
+    Attributes:
+        samples: All samples.
+        lines: Prepared lines by index of their sample, for those that could be opened.
+        heights: Heights of the pictures in pixels.
+        unreadable: Sentences about pictures that could not be opened.
+        unknown: Characters that the model's charset lacks, with the lines that hold them.
+        duplicates: Groups of indices of samples with the same picture.
+        contradictory: Those of them whose labels differ.
+        cramped: Indices of labels with more characters than the picture has room for.
+        empty: Indices of empty labels.
+    """
+
+    samples: Sequence[Sample]
+    lines: dict[int, Pixels] = field(default_factory=dict)
+    heights: list[int] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    unknown: Counter[str] = field(default_factory=Counter)
+    duplicates: list[list[int]] = field(default_factory=list)
+    contradictory: list[list[int]] = field(default_factory=list)
+    cramped: list[int] = field(default_factory=list)
+    empty: list[int] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing needs mending before training."""
+        return not (self.unreadable or self.cramped or self.contradictory)
+
+
+def inspect(samples: Sequence[Sample], charset: Charset, height: int) -> Inspection:
+    """Open every picture and look at every label.
+
+    Args:
+        samples: The data set.
+        charset: Of the model that will be trained from.
+        height: Line height of that model.
+    """
+    found = Inspection(samples)
+    pictures: dict[bytes, list[int]] = defaultdict(list)
+    for index, sample in enumerate(samples):
+        found.unknown.update(charset.missing(sample.text))
+        if not normalise(sample.text):
+            found.empty.append(index)
+        try:
+            picture = sample.open()
+            line = prepare(picture, height, sample.name)
+        except ImageError as error:
+            found.unreadable.append(str(error))
+            continue
+        found.lines[index] = line
+        found.heights.append(picture.shape[0])
+        pictures[hashlib.blake2b(picture.tobytes(), digest_size=16).digest()].append(index)
+        if frames_needed(sample.text, charset) > -(-line.shape[1] // STRIDE):
+            found.cramped.append(index)
+    found.duplicates = [group for group in pictures.values() if len(group) > 1]
+    found.contradictory = [g for g in found.duplicates if len({normalise(samples[i].text) for i in g}) > 1]
+    return found
+
+
+def frames_needed(text: str, charset: Charset) -> int:
+    """CTC frames that spelling a text takes: one an id, and one between equal neighbours."""
+    known = charset.extend(normalise(text))
+    ids = known.encode(text)
+    return len(ids) + sum(a == b for a, b in pairwise(ids))
+
+
+def split(samples: Sequence[Sample], share: float = _HELD_OUT) -> tuple[list[int], list[int]]:
+    """Indices for training and for validation; no document is in both, and the choice depends on names alone."""
+    documents: dict[str, list[int]] = defaultdict(list)
+    for index, sample in enumerate(samples):
+        documents[sample.document].append(index)
+    if len(documents) < 3:  # one book or one shop: lines are all there is to divide
+        documents = {sample.name: [index] for index, sample in enumerate(samples)}
+    ordered = sorted(documents, key=lambda name: hashlib.blake2b(name.encode("utf-8", "replace")).digest())
+    held: list[int] = []
+    for name in ordered:
+        if len(held) >= max(1, round(share * len(samples))):
+            break
+        held += documents[name]
+    kept = set(held)
+    return [index for index in range(len(samples)) if index not in kept], sorted(held)
+
+
+def summary(found: Inspection) -> list[str]:
+    """The findings as lines of text."""
+    samples = found.samples
+    lengths = [len(normalise(sample.text)) for sample in samples]
+    training, held = split(samples)
+    documents = len({sample.document for sample in samples})
+    unknown = ", ".join(f"{c!r} U+{ord(c):04X} ({n})" for c, n in found.unknown.most_common(40))
+    repeated, contrary = len(found.duplicates), len(found.contradictory)
+    return [
+        f"{len(samples):,} lines of {documents:,} documents, {sum(lengths):,} characters",
+        f"empty labels: {len(found.empty)}",
+        f"label length: {_spread(lengths)} characters",
+        f"picture height: {_spread(found.heights)} pixels",
+        f"suggested split by document: {len(training):,} to train, {len(held):,} to validate",
+        f"characters that the model lacks (training adds them): {unknown or 'none'}",
+        f"unreadable pictures: {len(found.unreadable)}",
+        *(f"  {sentence}" for sentence in found.unreadable[:10]),
+        f"labels too long for their picture: {len(found.cramped)}",
+        *(f"  {samples[i].name}: {samples[i].text[:60]!r}" for i in found.cramped[:10]),
+        f"pictures that occur more than once: {repeated}, with different labels: {contrary}",
+        *(f"  {_labels(samples, group)}" for group in found.contradictory[:5]),
+    ]
+
+
+def _labels(samples: Sequence[Sample], group: Sequence[int]) -> str:
+    return ", ".join(f"{samples[index].name}: {samples[index].text!r}" for index in group[:3])
+
+
+def _spread(values: Sequence[int]) -> str:
+    if not len(values):
+        return "none"
+    low, median, high = (int(v) for v in np.quantile(values, [0.0, 0.5, 1.0]))
+    tenth, ninetieth = (int(v) for v in np.quantile(values, [0.1, 0.9]))
+    return f"{low} least, {tenth} tenth, {median} median, {ninetieth} ninetieth, {high} most"

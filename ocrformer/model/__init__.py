@@ -1,0 +1,1 @@
+"""The network, part by part; pictures and ids in, logits out."""

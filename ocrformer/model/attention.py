@@ -1,0 +1,96 @@
+"""Multi-head attention with an explicit cache, and the position-wise feed-forward network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass
+class KVCache:
+    """Keys and values of one attention layer, (B, heads, T, head size) each; None until the first step.
+
+    A cache is an argument of `forward` and never state of a module, so that one model serves many threads.
+    """
+
+    keys: Tensor | None = None
+    values: Tensor | None = None
+
+    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the newest positions and return all of them."""
+        if self.keys is not None and self.values is not None:
+            keys = torch.cat((self.keys, keys), dim=2)
+            values = torch.cat((self.values, values), dim=2)
+        self.keys, self.values = keys, values
+        return keys, values
+
+    def select(self, rows: Tensor) -> KVCache:
+        """The cache of some batch rows, in the order given (repeats allowed, as beam search needs)."""
+        if self.keys is None or self.values is None:
+            return KVCache()
+        return KVCache(self.keys[rows], self.values[rows])
+
+
+class MultiHeadAttention(nn.Module):
+    """softmax(Q K^T / sqrt(d_k)) V over several heads (Vaswani et al. 2017, section 3.2)."""
+
+    def __init__(self, d_model: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(d_model, d_model)
+        self.key_value = nn.Linear(d_model, 2 * d_model)
+        self.output = nn.Linear(d_model, d_model)
+
+    def split(self, x: Tensor) -> Tensor:
+        """(B, T, d) -> (B, heads, T, d / heads)."""
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
+
+    def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, heads, N, head size) of what is attended to, (B, N, d)."""
+        keys, values = self.key_value(memory).chunk(2, dim=-1)
+        return self.split(keys), self.split(values)
+
+    def forward(
+        self, x: Tensor, keys: Tensor, values: Tensor, *, mask: Tensor | None = None, causal: bool = False
+    ) -> Tensor:
+        """Attend from x (B, T, d) to keys and values (B, heads, N, head size).
+
+        Args:
+            x: Where attention comes from.
+            keys: From `project`, or from a cache.
+            values: Likewise.
+            mask: Boolean, broadcastable to (B, heads, T, N); True may be attended to.
+            causal: Position t sees keys 0..t only; T must equal N then.
+
+        Returns:
+            (B, T, d).
+        """
+        query = self.split(self.query(x))
+        attended = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, is_causal=causal)
+        out: Tensor = self.output(attended.transpose(1, 2).flatten(2))  # (B, heads, T, head) -> (B, T, d)
+        return out
+
+    def explained(
+        self, x: Tensor, keys: Tensor, values: Tensor, *, mask: Tensor | None = None, causal: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """As `forward`, and the attention that was paid: (B, heads, T, N), whose rows sum to one."""
+        scores = self.split(self.query(x)) @ keys.transpose(-1, -2) * keys.shape[-1] ** -0.5  # (B, heads, T, N)
+        if causal:
+            ahead = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+            scores = scores.masked_fill(ahead, -torch.inf)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        weights = torch.softmax(scores.float(), dim=-1)
+        attended = weights.to(values.dtype) @ values
+        out: Tensor = self.output(attended.transpose(1, 2).flatten(2))
+        return out, weights
+
+
+class FeedForward(nn.Sequential):
+    """Position-wise feed-forward network with GELU, (B, T, d) -> (B, T, d)."""
+
+    def __init__(self, d_model: int, inner: int) -> None:
+        super().__init__(nn.Linear(d_model, inner), nn.GELU(), nn.Linear(inner, d_model))

@@ -1,0 +1,171 @@
+"""The whole network: backbone, positions, encoder, CTC head and decoder; its weights file holds everything."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ocrformer.charset import Charset
+from ocrformer.config import ModelConfig
+from ocrformer.image import PAPER
+from ocrformer.model.backbone import Backbone, column_mask
+from ocrformer.model.decoder import Decoder
+from ocrformer.model.encoder import Encoder
+from ocrformer.model.positions import positions_2d
+
+STRIDE = 4
+"""Pixels per column of the feature map, and per CTC frame."""
+_FORMAT = "ocrformer-1"
+
+
+class WeightsError(ValueError):
+    """A weights file that cannot be used, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the encoder makes of a batch.
+
+    Attributes:
+        memory: (B, rows * columns, d_model).
+        mask: Boolean (B, rows * columns), True on tokens of the line.
+        ctc: CTC logits (B, columns, V).
+        frames: (B,) number of CTC frames that belong to each line.
+    """
+
+    memory: Tensor
+    mask: Tensor
+    ctc: Tensor
+    frames: Tensor
+
+
+class Network(nn.Module):
+    """Line images and token ids to logits.
+
+    Args:
+        config: Shape of the network.
+        vocabulary: Number of ids, special ids included.
+    """
+
+    def __init__(self, config: ModelConfig, vocabulary: int) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = Backbone(config)
+        self.encoder = Encoder(config)
+        self.ctc_head = nn.Linear(config.rows * config.d_model, vocabulary)
+        self.decoder = Decoder(config, vocabulary)
+
+    def encode(self, images: Tensor, widths: Tensor, *, offset: int = 0) -> Encoded:
+        """Read the pictures.
+
+        Args:
+            images: Prepared lines, uint8 (B, 1, height, W).
+            widths: (B,) true widths in pixels.
+            offset: Number of the first column for the positions; random in training.
+        """
+        tokens, mask, columns = self.look(images, widths, offset=offset)
+        token_mask = mask[:, None].expand(-1, self.config.rows, -1).flatten(1)  # (B, rows * columns)
+        memory = self.encoder(tokens, token_mask)
+        rows = memory.view(memory.shape[0], self.config.rows, columns, -1)
+        pooled = rows.transpose(1, 2).flatten(2)  # (B, columns, rows * d)
+        return Encoded(memory, token_mask, self.ctc_head(pooled), mask.sum(dim=1))
+
+    def look(self, images: Tensor, widths: Tensor, *, offset: int = 0) -> tuple[Tensor, Tensor, int]:
+        """What the encoder is given: tokens (B, rows * columns, d), column mask (B, columns), number of columns."""
+        ink = (images.to(torch.float32) - PAPER) / (255 - PAPER)  # (B, 1, height, W), paper 0, ink 1
+        features = self.backbone(ink.contiguous(memory_format=torch.channels_last), widths)  # (B, d, rows, columns)
+        _, channels, rows, columns = features.shape
+        tokens = features.permute(0, 2, 3, 1)  # (B, rows, columns, d)
+        tokens = tokens + positions_2d(rows, columns, channels, offset=offset, device=images.device).to(tokens.dtype)
+        return tokens.flatten(1, 2), column_mask(widths, columns, STRIDE), columns
+
+    def forward(
+        self, images: Tensor, widths: Tensor, tokens: Tensor, *, offsets: tuple[int, int] = (0, 0)
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Teacher-forced pass for training.
+
+        Args:
+            images: uint8 (B, 1, height, W).
+            widths: (B,) true widths in pixels.
+            tokens: (B, T) ids, beginning with BOS.
+            offsets: First column and first token position.
+
+        Returns:
+            CTC logits (B, columns, V), decoder logits (B, T, V), and each decoder layer's attention to the picture
+            (B, heads, T, rows * columns).
+        """
+        encoded = self.encode(images, widths, offset=offsets[0])
+        memory = self.decoder.remember(encoded.memory, encoded.mask)
+        logits, attention = self.decoder.explained(tokens, memory, position=offsets[1])
+        return encoded.ctc, logits, attention
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A network with all that is needed to use it, as one weights file holds it.
+
+    Attributes:
+        network: In eval mode after loading.
+        charset: Meaning of the ids.
+        details: Free facts about the weights: name, version, temperature, figures.
+    """
+
+    network: Network
+    charset: Charset
+    details: dict[str, str]
+
+
+def save(path: str | os.PathLike[str], bundle: Bundle) -> None:
+    """Write one safetensors file: matrices in half precision, vectors in full, configuration and charset inside."""
+    tensors = {
+        name: tensor.detach().cpu().to(torch.float16 if tensor.ndim > 1 else tensor.dtype).contiguous()
+        for name, tensor in bundle.network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    metadata = {
+        "format": _FORMAT,
+        "config": json.dumps(bundle.network.config.to_dict()),
+        "charset": bundle.charset.characters,
+        "details": json.dumps(bundle.details, sort_keys=True),
+    }
+    partial = Path(f"{os.fspath(path)}.part")
+    save_file(tensors, partial, metadata=metadata)
+    partial.chmod(0o644)  # safetensors writes for the owner alone
+    partial.replace(path)
+
+
+def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Bundle:
+    """Read a weights file, in full precision.
+
+    Raises:
+        WeightsError: If the file is missing, damaged, or not of this program.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such weights file") from None
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path}: not a readable safetensors file ({error})") from None
+    if metadata.get("format") != _FORMAT:
+        raise WeightsError(f"{path}: not OCRformer weights (format {metadata.get('format', 'missing')!r})")
+    try:
+        config = ModelConfig.from_dict(json.loads(metadata["config"]))
+        charset = Charset(metadata["charset"])
+        network = Network(config, len(charset))
+        floats = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+        missing, unexpected = network.load_state_dict(floats, strict=False)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"{path}: weights do not fit this version ({error})") from None
+    wrong = [name for name in missing if not name.endswith("num_batches_tracked")] + list(unexpected)
+    if wrong:
+        raise WeightsError(f"{path}: weights do not fit this version ({', '.join(wrong[:3])})")
+    return Bundle(network.eval().to(device), charset, json.loads(metadata.get("details", "{}")))

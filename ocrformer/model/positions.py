@@ -1,0 +1,49 @@
+"""Sinusoidal positions in one and two dimensions, for any size (Vaswani et al. 2017, section 3.5)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def sinusoid(positions: Tensor, channels: int) -> Tensor:
+    """Sine and cosine features of integer positions.
+
+    Args:
+        positions: Positions, any shape (...).
+        channels: Features per position, even.
+
+    Returns:
+        Features (..., channels), float32, each vector of norm sqrt(channels / 2).
+    """
+    if channels % 2:
+        raise ValueError(f"channels must be even, got {channels}")
+    exponent = torch.arange(0, channels, 2, device=positions.device, dtype=torch.float32) / channels
+    angles = positions.float().unsqueeze(-1) * torch.exp(-math.log(10000.0) * exponent)  # (..., channels / 2)
+    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2)
+
+
+def positions_1d(length: int, channels: int, *, offset: int = 0, device: torch.device | None = None) -> Tensor:
+    """Features (length, channels) of the positions offset, offset + 1, ..."""
+    return sinusoid(torch.arange(offset, offset + length, device=device), channels)
+
+
+def positions_2d(
+    rows: int, columns: int, channels: int, *, offset: int = 0, device: torch.device | None = None
+) -> Tensor:
+    """Features (rows, columns, channels): the first half encodes the row, the second half the column.
+
+    Args:
+        rows: Height of the feature map.
+        columns: Width of the feature map.
+        channels: Features per cell, a multiple of four.
+        offset: Number of the first column; random in training, so that a line wider than any training line
+            still meets column numbers that were trained.
+        device: Where the result is made.
+    """
+    half = channels // 2
+    row = positions_1d(rows, half, device=device)[:, None].expand(rows, columns, half)
+    column = positions_1d(columns, half, offset=offset, device=device)[None].expand(rows, columns, half)
+    return torch.cat((row, column), dim=-1)

@@ -1,0 +1,19 @@
+"""Self-contained HTML pages; no outside assets, no scripts from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any
+
+
+def fill(page: str, data: Any) -> str:
+    """A page with its data inside.
+
+    Args:
+        page: File name of the template.
+        data: Plain values that the page's script finds in the element `data`.
+    """
+    template = (files(__name__) / page).read_text("utf-8")
+    embedded = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # cannot end the script element
+    return template.replace("{{data}}", embedded)

@@ -1,0 +1,67 @@
+"""Other programs that read text lines, for measuring beside them; used when they are installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+LineReader = Callable[[Sequence[Path]], list[str]]
+"""Image files of one line each to texts, in order."""
+
+
+def installed(threads: int) -> dict[str, LineReader]:
+    """The peers at hand, by name.
+
+    Args:
+        threads: Cores that each may use.
+    """
+    found: dict[str, LineReader] = {}
+    if shutil.which("tesseract"):
+        found["tesseract"] = lambda paths: tesseract(paths, threads)
+    if importlib.util.find_spec("rapidocr"):
+        found["rapidocr"] = rapidocr(threads)
+    return found
+
+
+def tesseract(paths: Sequence[Path], processes: int, language: str = "eng") -> list[str]:
+    """Tesseract in line mode (`--psm 7`), one single-threaded process per core, each with a list of files."""
+    texts = [""] * len(paths)
+    with tempfile.TemporaryDirectory() as folder:
+        running = []
+        for part in range(processes):
+            listing = Path(folder) / f"{part}.list"
+            listing.write_text("\n".join(str(path.absolute()) for path in paths[part::processes]))
+            command = ["tesseract", str(listing), str(Path(folder) / str(part)), "--psm", "7", "-l", language]
+            environment = os.environ | {"OMP_THREAD_LIMIT": "1"}
+            running.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
+        for part, process in enumerate(running):
+            if process.wait():
+                raise RuntimeError(f"tesseract ended with status {process.returncode}")
+            pages = (Path(folder) / f"{part}.txt").read_text(encoding="utf-8").split("\f")[:-1]
+            texts[part::processes] = [" ".join(page.split()) for page in pages]
+    return texts
+
+
+def rapidocr(threads: int, batch: int = 32) -> LineReader:
+    """RapidOCR's recogniser alone (PP-OCR by onnxruntime), in batches that it sorts by width itself."""
+    import cv2
+    from rapidocr import RapidOCR
+    from rapidocr.ch_ppocr_rec.typings import TextRecInput
+
+    settings = {
+        "Global.log_level": "critical",
+        "EngineConfig.onnxruntime.intra_op_num_threads": threads,
+        "Rec.rec_batch_num": batch,
+    }
+    recogniser = RapidOCR(params=settings).text_rec
+
+    def read(paths: Sequence[Path]) -> list[str]:
+        pictures = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in paths]
+        return list(recogniser(TextRecInput(img=pictures)).txts)
+
+    return read

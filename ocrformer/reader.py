@@ -1,0 +1,221 @@
+"""The reader: pictures of text lines in, lines of text with confidence out."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ocrformer import ctc, decoding
+from ocrformer.attention_map import Attention, attend
+from ocrformer.boxes import character_boxes
+from ocrformer.charset import Charset, normalise
+from ocrformer.config import DecodeOptions
+from ocrformer.decoding import Hypothesis
+from ocrformer.image import MAX_PIXELS, ImageError, ImageSource, Pixels, collate, load, padded_width, prepare
+from ocrformer.line import Box, Character, Line
+from ocrformer.long_lines import MAX_WIDTH, Piece, split
+from ocrformer.model import network
+from ocrformer.model.decoder import Memory
+from ocrformer.model.network import Bundle
+from ocrformer.reading import Reading, joined, status
+
+
+def weights_path(name_or_path: str | os.PathLike[str]) -> Path:
+    """The weights file behind `default`, or the path itself."""
+    if name_or_path == "default":
+        return Path(__file__).parent / "weights" / "default.safetensors"
+    return Path(name_or_path)
+
+
+class OCRformer:
+    """Reads pictures of text lines.
+
+    One instance may be used by many threads at once.
+
+    Args:
+        bundle: A loaded network with its charset.
+        name: What the weights are called.
+        path: Their file, if they come from one.
+    """
+
+    def __init__(self, bundle: Bundle, name: str = "unnamed", path: Path | None = None) -> None:
+        self.bundle = bundle
+        self.name = name
+        self.path = path
+        self.network = bundle.network
+        self.charset: Charset = bundle.charset
+        self.device = next(bundle.network.parameters()).device
+        self.bfloat16 = _fast_bfloat16(self.device)
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | os.PathLike[str] = "default", device: str | None = None) -> OCRformer:
+        """Load weights.
+
+        Args:
+            name_or_path: `default` for the weights that come with the package, or a safetensors file.
+            device: `cpu`, `cuda`, ...; by default a GPU if there is one.
+
+        Raises:
+            WeightsError: If the file is missing or is not OCRformer weights.
+        """
+        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        path = weights_path(name_or_path)
+        return cls(network.load(path, chosen), "default" if name_or_path == "default" else path.name, path)
+
+    def prepare(self, image: ImageSource, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Pixels:
+        """One picture to a prepared line (height, width); what `read` does first, for callers that pipeline it.
+
+        Args:
+            image: Path, encoded bytes, PIL image or array of one text line.
+            name: What error messages call the picture.
+            max_pixels: Refuse larger pictures before they are decoded.
+
+        Raises:
+            ImageError: If the picture cannot be read.
+        """
+        grey = load(image, max_pixels=max_pixels, name=name)
+        called = name or (os.fspath(image) if isinstance(image, str | os.PathLike) else "image")
+        return prepare(grey, self.network.config.height, called)
+
+    def read(self, images: Iterable[ImageSource], options: DecodeOptions | None = None) -> list[Line]:
+        """Read pictures of lines, in order.
+
+        Args:
+            images: Paths, encoded bytes, PIL images or arrays; one text line each.
+            options: How to decode.
+
+        Raises:
+            ImageError: If a picture cannot be read; nothing is read then. To go on without it, call `prepare` on each
+                picture and `read_prepared` on those that could be prepared.
+        """
+        return self.read_prepared([self.prepare(image) for image in images], options)
+
+    def read_prepared(self, lines: Sequence[Pixels], options: DecodeOptions | None = None) -> list[Line]:
+        """Read lines that `prepare` made, in order; the same line gives the same text alone and in any batch."""
+        options = options or DecodeOptions()
+        pieces = [split(line) for line in lines]
+        readings = self._read_pieces([piece.pixels for parts in pieces for piece in parts], options)
+        results = iter(readings)
+        return [
+            self._line(line, parts, [next(results) for _ in parts], options)
+            for line, parts in zip(lines, pieces, strict=True)
+        ]
+
+    def attend(self, image: ImageSource, options: DecodeOptions | None = None) -> Attention:
+        """Read one picture and tell where the network looked.
+
+        Raises:
+            ImageError: If the picture cannot be read, or is too long to be read in one piece.
+        """
+        return self.attend_prepared(self.prepare(image), options)
+
+    def attend_prepared(self, line: Pixels, options: DecodeOptions | None = None) -> Attention:
+        """As `attend`, for a line that `prepare` made."""
+        if line.shape[1] > MAX_WIDTH:
+            message = f"image: attention is shown for lines up to {MAX_WIDTH} pixels wide at {line.shape[0]} high"
+            raise ImageError(message, "not_a_line")
+        (reading,) = self._read_pieces([line], options or DecodeOptions())
+        return attend(self.network, self.charset, line, reading.ids)
+
+    def _read_pieces(self, lines: Sequence[Pixels], options: DecodeOptions) -> list[Reading]:
+        readings: list[Reading | None] = [None] * len(lines)
+        for width, indices in _batches(lines, options.batch_pixels):
+            images, widths = collate([lines[i] for i in indices], width)
+            batch = self._read_batch(torch.from_numpy(images), torch.from_numpy(widths), options)
+            for index, reading in zip(indices, batch, strict=True):
+                readings[index] = reading
+        return [reading for reading in readings if reading is not None]
+
+    @torch.inference_mode()
+    def _read_batch(self, images: Tensor, widths: Tensor, options: DecodeOptions) -> list[Reading]:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            encoded = self.network.encode(images.to(self.device), widths.to(self.device))
+        allowed = None if options.allowed is None else _allowed_ids(self.charset, options.allowed)
+        bias = decoding.constraint(len(self.charset), allowed, of_ctc=True).to(self.device)
+        log_probs = (encoded.ctc.float() + bias).log_softmax(dim=-1)
+        paths = ctc.best_paths(log_probs, encoded.frames)
+        if options.mode == "ctc":
+            return [Reading(path.ids, path.log_probs, path.frames, path.ids) for path in paths]
+        memory = self.network.decoder.remember(encoded.memory.float(), encoded.mask)
+        bias = decoding.constraint(len(self.charset), allowed, of_ctc=False).to(self.device)
+        texts = self._decode(memory, paths, log_probs, encoded.frames, bias, options)
+        readings = []
+        for text, path, scores, frames in zip(texts, paths, log_probs, encoded.frames.tolist(), strict=True):
+            where = path.frames if text.ids == path.ids else ctc.align(scores[:frames].cpu().numpy(), text.ids)
+            readings.append(Reading(text.ids, text.log_probs, where, path.ids))
+        return readings
+
+    def _decode(
+        self,
+        memory: Memory,
+        paths: Sequence[ctc.Path],
+        log_probs: Tensor,
+        frames: Tensor,
+        bias: Tensor,
+        options: DecodeOptions,
+    ) -> list[Hypothesis]:
+        decoder = self.network.decoder
+        limits = [int(n) + 1 for n in frames]  # no line has more characters than frames
+        if options.mode == "greedy":
+            return decoding.greedy(decoder, memory, limits, bias)
+        if options.mode == "beam":
+            rows = torch.arange(len(paths), device=self.device)
+            return [
+                decoding.beam(decoder, memory.select(row[None]), limits[row], bias, width=options.beam_width)
+                for row in rows
+            ]
+        texts, drafts = decoding.verify(decoder, memory, [path.ids for path in paths], limits, bias)
+        if options.mode == "joint":
+            texts = decoding.choose(texts, drafts, log_probs, frames)
+        return texts
+
+    def _line(self, line: Pixels, pieces: list[Piece], readings: list[Reading], options: DecodeOptions) -> Line:
+        reading, columns = joined(pieces, readings)
+        groups = self.charset.groups(reading.ids)
+        confidences = np.exp(reading.log_probs)
+        boxes: Sequence[Box | None] = [None] * len(groups)
+        if options.boxes:
+            middles = np.array([columns[start:end].mean() for _, start, end in groups])
+            boxes = character_boxes(line, [text for text, _, _ in groups], middles)
+        characters = tuple(
+            Character(text, float(confidences[start:end].min()), box)
+            for (text, start, end), box in zip(groups, boxes, strict=True)
+        )
+        text = normalise(self.charset.decode(reading.ids))
+        confidence = float(np.exp(reading.log_probs.mean())) if len(reading.log_probs) else 1.0
+        return Line(text, confidence, status(reading), characters)
+
+
+def _allowed_ids(charset: Charset, allowed: str) -> list[int]:
+    """Ids of the permitted characters.
+
+    Raises:
+        CharsetError: If the model cannot write one of them.
+    """
+    space = [charset.encode("a b")[1]] if " " in allowed else []
+    return sorted({*charset.encode(allowed), *space})
+
+
+def _batches(lines: Sequence[Pixels], batch_pixels: int) -> Iterator[tuple[int, list[int]]]:
+    """Indices of lines of equal padded width, as many as `batch_pixels` columns hold, wide ones last."""
+    groups: dict[int, list[int]] = defaultdict(list)
+    for index, line in enumerate(lines):
+        groups[padded_width(line.shape[1])].append(index)
+    for width in sorted(groups):
+        size = max(1, batch_pixels // width)
+        for start in range(0, len(groups[width]), size):
+            yield width, groups[width][start : start + size]
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices faster than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return device.type == "cpu" and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

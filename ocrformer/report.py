@@ -1,0 +1,64 @@
+"""`--report`: one HTML page with the most doubtful lines, to correct in a browser and save as labels."""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import io
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ocrformer.image import PAPER, Pixels
+from ocrformer.outputs import Row, as_record
+from ocrformer.pages import fill
+from ocrformer.transcribe import Result, Summary
+
+
+class Report:
+    """Collects the least confident lines of a run, however long it is.
+
+    Args:
+        most: How many lines the page holds.
+    """
+
+    def __init__(self, most: int = 1000) -> None:
+        self.most = most
+        self._count = itertools.count()
+        self._kept: list[tuple[float, int, dict[str, Any]]] = []
+        self._seen = 0
+
+    def add(self, results: Sequence[Result]) -> None:
+        """Take lines that are more doubtful than those kept."""
+        for result in results:
+            for row, line in zip(result.rows, result.lines, strict=True):
+                self._seen += 1
+                certainty = row.line.confidence if row.line else -1.0
+                entry = (-certainty, next(self._count))
+                if len(self._kept) < self.most:
+                    heapq.heappush(self._kept, (*entry, _record(row, line)))
+                elif entry[0] > self._kept[0][0]:
+                    heapq.heapreplace(self._kept, (*entry, _record(row, line)))
+
+    def page(self, summary: Summary) -> str:
+        """The page, most doubtful lines first."""
+        rows = [record for _, _, record in sorted(self._kept, key=lambda kept: (-kept[0], kept[1]))]
+        return fill("report.html", {"summary": str(summary), "omitted": self._seen - len(rows), "rows": rows})
+
+
+def _record(row: Row, line: Pixels | None) -> dict[str, Any]:
+    record = as_record(row)
+    record["characters"] = [[c.text, round(c.confidence, 3)] for c in row.line.characters] if row.line else []
+    record["image"] = picture_url(line) if line is not None else None
+    return record
+
+
+def picture_url(line: Pixels) -> str:
+    """A prepared line, dark on light, as a data URL."""
+    ink = np.clip((line.astype(np.int16) - PAPER) * 2, 0, 255)
+    buffer = io.BytesIO()
+    Image.fromarray((255 - ink).astype(np.uint8)).save(buffer, "WEBP", quality=60)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,206 @@
+"""Where images come from: files, folders, globs, lists, archives, remote storage; found by content, not by name."""
+
+from __future__ import annotations
+
+import glob
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ocrformer.image import looks_like_image
+
+_HEAD = 16
+_MAX_MEMBER = 256 * 1024 * 1024  # bytes of one archive member, against archives that inflate without end
+
+
+class SourceError(ValueError):
+    """An input that does not exist or cannot be listed, in one sentence."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file, or one member of an archive, that may hold pictures.
+
+    Attributes:
+        name: As given or found; members are `archive/member`.
+        relative: Name below the folder that was given, for mirroring its tree.
+        size: Bytes of the file (of the archive, for members).
+        modified: Time of its last change, nanoseconds since 1970.
+        data: Content of an archive member; plain files are read when they are needed.
+        error: Why there is no content, if there is none.
+    """
+
+    name: str
+    relative: str
+    size: int = 0
+    modified: int = 0
+    data: bytes | None = None
+    error: str | None = None
+
+    def content(self) -> bytes:
+        """The encoded picture.
+
+        Raises:
+            OSError: If the file cannot be read.
+        """
+        if self.data is not None:
+            return self.data
+        if is_url(self.name):
+            filesystem, path = remote(self.name)
+            content: bytes = filesystem.cat_file(path)
+            return content
+        return Path(self.name).read_bytes()
+
+
+def is_url(name: str) -> bool:
+    """Whether a name is for remote storage (`s3://`, `memory://`, ...) rather than a path."""
+    return "://" in name
+
+
+def find(places: Iterable[str], *, recursive: bool = False) -> Iterator[Item]:
+    """Items of all places, in order; what a folder holds sorted by name.
+
+    A file that is named is always an item, even if it is no picture; in folders and archives what does not begin like a
+    picture is passed over.
+
+    Raises:
+        SourceError: At the first place that does not exist.
+    """
+    for place in places:
+        if is_url(place):
+            yield from _find_remote(place, recursive)
+        elif Path(place).is_dir():
+            for path in _walk(place, recursive):
+                yield from _expand(path, os.path.relpath(path, place), named=False)
+        else:
+            for path in _named(place):
+                yield from _expand(path, Path(path).name, named=True)
+
+
+def _named(place: str) -> list[str]:
+    if os.path.lexists(place):
+        return [place]
+    matches = sorted(glob.glob(place, recursive=True)) if glob.has_magic(place) else []  # noqa: PTH207 - pathlib cannot glob absolute patterns
+    if not matches:
+        raise SourceError(f"{place}: no such file or folder")
+    return [match for match in matches if not Path(match).is_dir()]
+
+
+def _walk(folder: str, recursive: bool) -> Iterator[str]:
+    """Files of a folder sorted by name, hidden ones left out; folders after files."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise SourceError(f"{folder}: cannot list folder ({error.strerror})") from None
+    visible = [entry for entry in entries if not entry.name.startswith(".")]
+    yield from (entry.path for entry in visible if entry.is_file())
+    if recursive:
+        for entry in visible:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, recursive)
+
+
+def _expand(path: str, relative: str, *, named: bool) -> Iterator[Item]:
+    try:
+        status = Path(path).stat()
+        with Path(path).open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        yield Item(path, relative, error=f"{path}: cannot open file ({error.strerror})")
+        return
+    whole = Item(path, relative, status.st_size, status.st_mtime_ns)
+    if looks_like_image(head):
+        yield whole
+    elif head[:4] == b"PK\3\4" or _is_tar(path, head):
+        yield from _members(whole, zipped=head[:2] == b"PK")
+    elif named:
+        yield whole
+
+
+def _is_tar(path: str, head: bytes) -> bool:
+    compressed = head[:2] == b"\x1f\x8b" or head[:3] == b"BZh" or head[:6] == b"\xfd7zXZ\0"
+    return (compressed or path.endswith(".tar")) and tarfile.is_tarfile(path)
+
+
+def _members(archive: Item, *, zipped: bool) -> Iterator[Item]:
+    """Pictures of an archive in archive order, read here because compressed archives only read forwards."""
+    path = archive.name
+    try:
+        for name, content in _zip_members(path) if zipped else _tar_members(path):
+            member = replace(archive, name=f"{path}/{name}", relative=f"{archive.relative}/{name}")
+            if content is None:
+                yield replace(member, error=f"{path}/{name}: larger than {_MAX_MEMBER >> 20} MB")
+            elif looks_like_image(content[:_HEAD]):
+                yield replace(member, data=content)
+    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, RuntimeError, ValueError, zlib.error) as error:
+        yield replace(archive, error=f"{path}: damaged archive ({error})")
+
+
+def _zip_members(path: str) -> Iterator[tuple[str, bytes | None]]:
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if not member.is_dir():
+                yield member.filename, archive.read(member) if member.file_size <= _MAX_MEMBER else None
+
+
+def _tar_members(path: str) -> Iterator[tuple[str, bytes | None]]:
+    with tarfile.open(path) as archive:
+        for member in archive:
+            file = archive.extractfile(member) if member.isfile() else None
+            if file is not None:
+                yield member.name, file.read() if member.size <= _MAX_MEMBER else None
+
+
+def remote(url: str) -> tuple[Any, str]:
+    """File system and path of a URL.
+
+    Raises:
+        SourceError: If its driver is not installed or refuses.
+    """
+    import fsspec  # torch brings it; most runs have no URLs
+
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError, OSError) as error:
+        raise SourceError(f"{url}: cannot open this kind of storage ({error})") from None
+    return filesystem, path
+
+
+def _find_remote(url: str, recursive: bool) -> Iterator[Item]:
+    filesystem, path = remote(url)
+    try:
+        if filesystem.isdir(path):
+            depth = None if recursive else 1
+            found = sorted(filesystem.find(path, maxdepth=depth, detail=True).items())
+        else:
+            found = [(path, filesystem.info(path))]
+    except OSError as error:
+        raise SourceError(f"{url}: cannot list ({error})") from None
+    for name, facts in found:
+        relative = name.removeprefix(path).lstrip("/") or Path(name).name
+        if any(part.startswith(".") for part in Path(relative).parts):
+            continue
+        if name == path or looks_like_image(filesystem.cat_file(name, 0, _HEAD)):
+            yield Item(filesystem.unstrip_protocol(name), relative, int(facts.get("size") or 0), _modified(facts))
+
+
+def _modified(facts: dict[str, Any]) -> int:
+    """Nanoseconds since 1970 of whatever a storage driver calls the time of change."""
+    stamp = next((facts[key] for key in ("mtime", "LastModified", "updated", "created") if facts.get(key)), 0)
+    seconds = stamp.timestamp() if hasattr(stamp, "timestamp") else stamp
+    return int(seconds * 1_000_000_000) if isinstance(seconds, int | float) else 0
+
+
+def count(places: Iterable[str], *, recursive: bool = False) -> int | None:
+    """About how many items `find` will give, for a progress bar; None where counting would mean reading everything."""
+    total = 0
+    for place in places:
+        if is_url(place) or place.endswith((".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip")):
+            return None
+        total += sum(1 for _ in _walk(place, recursive)) if Path(place).is_dir() else 1
+    return total

@@ -1,0 +1,1 @@
+"""Training on synthetic lines: text, rendering, degradation, batches, and the Lightning module."""

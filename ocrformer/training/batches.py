@@ -1,0 +1,85 @@
+"""Batches of lines: sample = f(seed, step, slot), so that any run can be resumed or divided exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from ocrformer.charset import BLANK, BOS, EOS
+from ocrformer.image import Pixels, collate
+from ocrformer.training.lines import Key
+
+
+class Batch(NamedTuple):
+    """A training or validation batch.
+
+    Attributes:
+        images: uint8 (B, 1, height, W).
+        widths: (B,) true widths in pixels.
+        inputs: (B, T) ids beginning with BOS, filled with BLANK.
+        targets: (B, T) ids ending with EOS, filled with BLANK.
+        lengths: (B,) characters of each line.
+    """
+
+    images: Tensor
+    widths: Tensor
+    inputs: Tensor
+    targets: Tensor
+    lengths: Tensor
+
+
+def to_batch(lines: Sequence[tuple[Pixels, list[int]]], width: int | None = None) -> Batch:
+    """Prepared lines and their ids to tensors."""
+    images, widths = collate([line for line, _ in lines], width)
+    longest = max(len(ids) for _, ids in lines)
+    inputs = torch.full((len(lines), longest + 1), BLANK)
+    targets = inputs.clone()
+    for row, (_, ids) in enumerate(lines):
+        inputs[row, : len(ids) + 1] = torch.tensor([BOS, *ids])
+        targets[row, : len(ids) + 1] = torch.tensor([*ids, EOS])
+    lengths = torch.tensor([len(ids) for _, ids in lines])
+    return Batch(torch.from_numpy(images), torch.from_numpy(widths), inputs, targets, lengths)
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """Widths of training batches, and how often each is drawn.
+
+    Attributes:
+        widths: Batch widths in pixels.
+        shares: How often each width is drawn, relative to the others.
+        pixels: Width times number of lines of a batch over all ranks: cost and memory of every step are equal.
+    """
+
+    widths: tuple[int, ...] = (64, 80, 96, 128, 160, 192, 240, 288, 352, 432, 528, 640, 784, 960, 1184, 1536)
+    shares: tuple[float, ...] = (3, 4, 5, 8, 9, 9, 10, 10, 9, 8, 7, 6, 5, 3, 2.5, 1.5)
+    pixels: int = 20480
+
+
+class StepSampler(Sampler[list[Key]]):
+    """Endless batches of keys, one per optimiser step: a pure function of (seed, step, rank).
+
+    All ranks draw the same width in a step, so that none waits for another.
+    """
+
+    def __init__(self, buckets: Buckets, *, seed: int, start: int, rank: int, world: int) -> None:
+        self.buckets = buckets
+        self.seed, self.start, self.rank, self.world = seed, start, rank, world
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        step = self.start
+        while True:
+            yield self.batch(step)
+            step += 1
+
+    def batch(self, step: int) -> list[Key]:
+        """Keys of this rank's part of one step."""
+        width = Random(f"{self.seed}:{step}").choices(self.buckets.widths, self.buckets.shares)[0]
+        count = max(1, self.buckets.pixels // width // self.world)
+        return [Key(self.seed, step, self.rank * count + i, width) for i in range(count)]

@@ -1,0 +1,165 @@
+"""Lightning's data module: endless synthetic batches, validation in unseen fonts and on labelled folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ocrformer.charset import Charset
+from ocrformer.datasets import load_samples
+from ocrformer.image import Pixels, prepare
+from ocrformer.training.batches import Buckets, StepSampler, to_batch
+from ocrformer.training.fonts import Face, font_places, load_faces
+from ocrformer.training.lines import Key, LineFactory, Voice
+from ocrformer.training.text import TextSource
+
+
+class SyntheticLines(Dataset[Any]):
+    """Map-style data set whose indices are keys."""
+
+    def __init__(self, factory: LineFactory) -> None:
+        self.factory = factory
+
+    def __getitem__(self, key: Key) -> tuple[Pixels, list[int]]:
+        return self.factory(key)
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """Where synthetic lines come from.
+
+    Attributes:
+        fonts: Font files and folders; none means the system's fonts.
+        exclude: Parts of font file names to leave out.
+        text: Text files, sentences or paragraphs a line; none means word frequencies.
+        korean: Share of Korean lines; their fonts are those of `fonts` that have Hangul.
+        korean_text: Korean text files.
+        seed: Everything drawn depends on it.
+        buckets: Batch widths.
+    """
+
+    fonts: list[str] = field(default_factory=list)
+    exclude: list[str] = field(default_factory=list)
+    text: list[str] = field(default_factory=list)
+    korean: float = 0.0
+    korean_text: list[str] = field(default_factory=list)
+    seed: int = 0
+    buckets: Buckets = field(default_factory=Buckets)
+
+
+def voices_of(config: SyntheticConfig, charset: Charset, faces: Sequence[Face]) -> list[Voice]:
+    """One voice for Latin script and, if wanted, one for Korean.
+
+    Raises:
+        ValueError: If Korean is wanted and no font has Hangul.
+    """
+    voices = [Voice(1 - config.korean, TextSource(charset, text_files(config.text)), faces)]
+    if config.korean:
+        hangul = [face for face in faces if face.syllables]
+        if not hangul:
+            raise ValueError("no font with Hangul found: install some (for example fonts-nanum) or name them")
+        voices.append(Voice(config.korean, TextSource(charset, text_files(config.korean_text), "ko"), hangul))
+    return voices
+
+
+def _only(voice: Voice, *, held_out: bool) -> Voice:
+    """The voice with the faces kept for validation or with the others; with all if there are none of the kind."""
+    return replace(voice, faces=[face for face in voice.faces if face.held_out == held_out] or voice.faces)
+
+
+def text_files(places: Sequence[str]) -> list[Path]:
+    """Text files named directly or found as *.txt in folders.
+
+    Raises:
+        FileNotFoundError: If a place does not exist.
+    """
+    files: list[Path] = []
+    for place in map(Path, places):
+        if not place.exists():
+            raise FileNotFoundError(f"no such text file or folder: {place}")
+        files += sorted(place.glob("*.txt")) if place.is_dir() else [place]
+    return files
+
+
+class LineData(pl.LightningDataModule):
+    """Training batches without end; validation lines in fonts that training never sees, and labelled folders.
+
+    Args:
+        synthetic: Source of lines.
+        validation_lines: Synthetic validation lines.
+        validation_folders: Folders of labelled lines to read at every validation.
+        workers: Loader processes.
+        height: Line height of the model.
+    """
+
+    def __init__(
+        self,
+        synthetic: SyntheticConfig,
+        *,
+        validation_lines: int = 400,
+        validation_folders: list[str] | None = None,
+        workers: int = 1,
+        height: int = 32,
+    ) -> None:
+        super().__init__()
+        self.synthetic = synthetic
+        self.validation_lines = validation_lines
+        self.validation_folders = validation_folders or []
+        self.workers = workers
+        self.height = height
+        self.charset = Charset.default()
+
+    def setup(self, stage: str) -> None:
+        """Load fonts and texts once per process."""
+        config = self.synthetic
+        faces = load_faces(font_places(config.fonts), self.charset, exclude=config.exclude)
+        voices = voices_of(config, self.charset, faces)
+        self.training = LineFactory([_only(voice, held_out=False) for voice in voices], self.height)
+        unseen = [_only(voice, held_out=True) for voice in voices]
+        self.validation = {"unseen-fonts": self._unseen_fonts(LineFactory(unseen[:1], self.height))}
+        if len(unseen) > 1:
+            self.validation["unseen-fonts-ko"] = self._unseen_fonts(LineFactory(unseen[1:], self.height))
+        for folder in self.validation_folders:
+            samples = load_samples(folder)
+            lines = [prepare(sample.open(), self.height, sample.name) for sample in samples]
+            self.validation[Path(folder).name] = list(zip(lines, (s.text for s in samples), strict=True))
+
+    def _unseen_fonts(self, factory: LineFactory) -> list[tuple[Pixels, str]]:
+        widths = self.synthetic.buckets.widths
+        keys = [Key(-1 - self.synthetic.seed, 0, i, widths[i % len(widths)]) for i in range(self.validation_lines)]
+        return [(line, self.charset.decode(ids)) for line, ids in map(factory, keys)]
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches from the step at which training stands."""
+        trainer = self.trainer
+        assert trainer is not None
+        sampler = StepSampler(
+            self.synthetic.buckets,
+            seed=self.synthetic.seed,
+            start=trainer.global_step * trainer.accumulate_grad_batches,
+            rank=trainer.global_rank,
+            world=trainer.world_size,
+        )
+        return DataLoader(
+            SyntheticLines(self.training),
+            batch_sampler=sampler,
+            num_workers=self.workers,
+            collate_fn=to_batch,
+            worker_init_fn=one_thread,
+            prefetch_factor=8 if self.workers else None,
+        )
+
+    def val_dataloader(self) -> list[DataLoader[Any]]:
+        """One loader per validation set; each gives its lines in groups of (line, text)."""
+        return [DataLoader(lines, batch_size=256, collate_fn=list) for lines in self.validation.values()]  # type: ignore[arg-type]
+
+
+def one_thread(_: int) -> None:
+    """Loader workers run beside the training threads and take one core at most."""
+    torch.set_num_threads(1)

@@ -1,0 +1,161 @@
+"""`ocrformer train --init`: a model made better on the user's lines, fonts or characters."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from torch import nn
+from torch.utils.data import DataLoader
+
+from ocrformer.image import prepare
+from ocrformer.model.network import Bundle, save
+from ocrformer.training.batches import Buckets, to_batch
+from ocrformer.training.data import one_thread
+from ocrformer.training.material import Material, Task, new_samples, old_samples
+from ocrformer.training.mixture import MixedLines, MixedSampler
+from ocrformer.training.module import LineModule
+from ocrformer.training.run import Averaging, LineProgress
+
+_VALIDATION = 300  # lines per set that steer training
+_PATIENCE = 4  # validations without improvement before training stops
+_FORGETTING = 1.05  # error on old lines, relative to before, from which on weights are judged worse for it
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast to learn from so many lines; meant to need no tuning from 100 to 100,000 lines.
+
+    Attributes:
+        steps: Optimiser steps.
+        learning_rate: Peak.
+        replay: Share of replayed synthetic lines.
+    """
+
+    steps: int
+    learning_rate: float
+    replay: float
+
+    @classmethod
+    def by_size(cls, lines: int, steps: int = 0) -> Recipe:
+        """More lines, more steps (with the square root) unless they are given, and less replay."""
+        replay = 0.6 if lines < 1000 else 0.5 if lines < 10_000 else 0.35
+        return cls(steps=steps or int(150 + 24 * lines**0.5), learning_rate=3e-4, replay=replay)
+
+
+class FinetuneData(pl.LightningDataModule):
+    """Mixed batches, and two validation sets: what is learnt (`new`) and what must not be forgotten (`old`)."""
+
+    def __init__(self, material: Material, recipe: Recipe, task: Task, buckets: Buckets) -> None:
+        super().__init__()
+        self.material, self.recipe, self.task, self.buckets = material, recipe, task, buckets
+        height = material.bundle.network.config.height
+        sets = {"new": new_samples(material, _VALIDATION), "old": old_samples(material.replay, _VALIDATION)}
+        self.validation = {
+            name: [(prepare(sample.open(), height, sample.name), sample.text) for sample in samples]
+            for name, samples in sets.items()
+        }
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Endless mixed batches."""
+        material = self.material
+        lines = MixedLines(material.replay, material.own, material.training, material.bundle.charset)
+        sampler = MixedSampler(
+            material.training,
+            height=material.bundle.network.config.height,
+            buckets=self.buckets,
+            replay=self.recipe.replay,
+            seed=self.task.seed,
+            start=self.trainer.global_step if self.trainer else 0,
+        )
+        return DataLoader(
+            lines,
+            batch_sampler=sampler,
+            collate_fn=to_batch,
+            num_workers=self.task.workers,
+            worker_init_fn=one_thread,
+            prefetch_factor=8 if self.task.workers else None,
+        )
+
+    def val_dataloader(self) -> list[DataLoader[Any]]:
+        """One loader per validation set."""
+        return [DataLoader(lines, batch_size=256, collate_fn=list) for lines in self.validation.values()]  # type: ignore[arg-type]
+
+
+class FinetuneModule(LineModule):
+    """Trains from given weights; batch statistics of the pictures stay as they were learnt from millions of lines."""
+
+    def __init__(self, bundle: Bundle, recipe: Recipe) -> None:
+        super().__init__(
+            bundle.network.config, learning_rate=recipe.learning_rate, warmup_steps=max(20, recipe.steps // 20)
+        )
+        self.charset, self.network = bundle.charset, bundle.network.train()
+
+    def train(self, mode: bool = True) -> FinetuneModule:
+        """Set the mode of all parts but batch norm."""
+        super().train(mode)
+        for module in self.network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+
+class KeepBest(pl.Callback):
+    """Keeps the averaged weights that read the new lines best without forgetting; stops when they get no better.
+
+    Args:
+        output: Folder that gets `model.safetensors`.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.best = float("inf")
+        self.old: float | None = None
+        self.waited = 0
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Judge the weights that were just validated."""
+        figures = trainer.callback_metrics
+        new, old = (float(figures[f"{s}/cer"] + figures[f"{s}/cer_ctc"]) / 2 for s in ("new", "old"))
+        if self.old is None:  # the weights that training began with
+            self.old, self.best = max(old, 1e-4), new
+            return
+        judged = new * max(1.0, old / self.old / _FORGETTING) ** 3
+        self.waited += 1
+        if judged < self.best:
+            self.best, self.waited = judged, 0
+            shutil.copyfile(Path(str(trainer.log_dir)) / "last.safetensors", self.output / "model.safetensors")
+        trainer.should_stop |= self.waited >= _PATIENCE
+
+
+def train(task: Task, material: Material, recipe: Recipe) -> Path:
+    """Fine-tune and return the path of the best weights (those at the start, if nothing improved on them)."""
+    task.output.mkdir(parents=True, exist_ok=True)
+    best = task.output / "model.safetensors"
+    save(best, material.bundle)
+    module = FinetuneModule(material.bundle, recipe)
+    every = max(25, recipe.steps // 12)
+    trainer = pl.Trainer(
+        max_epochs=-1,
+        max_steps=recipe.steps,
+        max_time=task.max_time or None,
+        precision="bf16-mixed",
+        gradient_clip_val=1.0,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        check_val_every_n_epoch=None,
+        val_check_interval=every,
+        log_every_n_steps=10,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        default_root_dir=task.output / "log",
+        logger=pl.loggers.CSVLogger(task.output / "log", name=""),
+        callbacks=[LineProgress(), Averaging(decay=0.995), KeepBest(task.output)],
+    )
+    data = FinetuneData(material, recipe, task, Buckets(pixels=10240))
+    trainer.validate(module, datamodule=data, verbose=False)
+    trainer.fit(module, datamodule=data)
+    return best

@@ -1,0 +1,179 @@
+"""Font files: which characters each face really draws, which faces are duplicates, which are held out."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+
+from fontTools.ttLib import TTCollection, TTFont, TTLibError
+from PIL import Image, ImageFont
+
+from ocrformer.charset import Charset
+
+SYSTEM_FONTS = Path("/usr/share/fonts")
+_SUFFIXES = {".ttf", ".otf", ".ttc"}
+_REQUIRED = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;-()/&"
+_PROBE = 29  # pixels; glyphs are compared at this size, which no bitmap-only font offers
+_HELD_OUT = 12  # one family in so many is kept for validation
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face of a font file and what it can draw.
+
+    Attributes:
+        path: Font file.
+        index: Face within a collection.
+        family: Family name, by which faces are held out together.
+        characters: Characters with a glyph of their own that leaves ink (and the space).
+        syllables: Hangul syllables with a glyph.
+        capitals_only: Lower-case letters look like capitals, so text must be set in capitals.
+    """
+
+    path: str
+    index: int
+    family: str
+    characters: frozenset[str]
+    syllables: str
+    capitals_only: bool
+
+    @property
+    def held_out(self) -> bool:
+        """Whether the family is kept for validation."""
+        return zlib.crc32(self.family.encode()) % _HELD_OUT == 0
+
+
+@lru_cache(maxsize=4096)
+def open_font(path: str, index: int, size: int, shaped: bool) -> ImageFont.FreeTypeFont:
+    """A face at a size; shaped text has ligatures and OpenType kerning."""
+    engine = ImageFont.Layout.RAQM if shaped else ImageFont.Layout.BASIC
+    return ImageFont.truetype(path, size, index, layout_engine=engine)
+
+
+def find_font_files(places: Iterable[str | Path]) -> list[Path]:
+    """Font files in folders (searched through) or named directly, sorted by path."""
+    found: set[Path] = set()
+    for place in map(Path, places):
+        if place.is_file():
+            found.add(place)
+        elif place.is_dir():
+            found.update(p for p in place.rglob("*") if p.suffix.lower() in _SUFFIXES)
+        else:
+            raise FileNotFoundError(f"no such font file or folder: {place}")
+    return sorted(found)
+
+
+def load_faces(places: Iterable[str | Path], charset: Charset, *, exclude: Sequence[str] = ()) -> list[Face]:
+    """Every usable face once.
+
+    A face is left out if it lacks basic Latin glyphs, looks exactly like one already taken, or its file name
+    contains one of `exclude`.
+
+    Raises:
+        ValueError: If nothing usable was found.
+    """
+    places = list(places)
+    seen: set[bytes] = set()
+    faces: list[Face] = []
+    for path in find_font_files(places):
+        if any(part.lower() in path.name.lower() for part in exclude):
+            continue
+        for face, look in _faces_of(path, charset):
+            if look not in seen:
+                seen.add(look)
+                faces.append(face)
+    if not faces:
+        raise ValueError(f"no usable font in {', '.join(map(str, places))}: install some (for example fonts-dejavu)")
+    logger.info("%d font faces of %d families", len(faces), len({face.family for face in faces}))
+    return faces
+
+
+def _faces_of(path: Path, charset: Charset) -> Iterator[tuple[Face, bytes]]:
+    try:
+        with path.open("rb") as file:
+            fonts = TTCollection(file, lazy=True).fonts if path.suffix.lower() == ".ttc" else [TTFont(file, lazy=True)]
+            for index, font in enumerate(fonts):
+                mapped = font.getBestCmap() or {}
+                if all(ord(c) in mapped for c in _REQUIRED):
+                    probe = ImageFont.truetype(str(path), _PROBE, index)
+                    family = font["name"].getBestFamilyName() or path.stem
+                    yield _inspect(path, index, family, mapped.keys(), probe, charset)
+    except (TTLibError, OSError, ValueError, KeyError, AssertionError) as error:
+        logger.warning("%s: unusable font (%s)", path, error)
+
+
+def _inspect(
+    path: Path, index: int, family: str, mapped: Iterable[int], probe: ImageFont.FreeTypeFont, charset: Charset
+) -> tuple[Face, bytes]:
+    codes = set(mapped)
+    wanted = [c for c in charset.characters if ord(c) in codes and not "\u1100" <= c <= "\u11ff"]
+    tofu = _bitmap(probe, "\U0010fffe")
+    drawn = {c for c in wanted if c == " " or _bitmap(probe, c) not in (tofu, b"")}
+    if not all(c in drawn for c in _REQUIRED):
+        raise ValueError("basic glyphs are empty")
+    if len({_bitmap(probe, c) for c in _REQUIRED}) < len(_REQUIRED) // 2:
+        raise ValueError("it draws different letters alike")
+    syllables = "".join(chr(code) for code in range(0xAC00, 0xD7A4) if code in codes)
+    if syllables and _bitmap(probe, syllables[len(syllables) // 2]) in (tofu, b""):
+        syllables = ""
+    face = Face(str(path), index, family, frozenset(drawn), syllables, _capitals_only(probe))
+    look = b"".join(_bitmap(probe, c) for c in "Rag&5e" + syllables[:1])
+    return face, look
+
+
+def _bitmap(font: ImageFont.FreeTypeFont, character: str) -> bytes:
+    mask = font.getmask(character)
+    return bytes(mask) if mask.getbbox() else b""
+
+
+def _capitals_only(font: ImageFont.FreeTypeFont) -> bool:
+    """Whether lower-case letters are (small) capitals: same shape once scaled to one box."""
+    return sum(_alike(font, lower, lower.upper()) for lower in "abdeghqrt") >= 6
+
+
+def _alike(font: ImageFont.FreeTypeFont, one: str, other: str) -> bool:
+    def shape(character: str) -> list[int]:
+        mask = font.getmask(character)
+        image = Image.frombytes("L", mask.size, bytes(mask))
+        return list(image.crop(image.getbbox()).resize((12, 16)).tobytes())
+
+    difference = sum(abs(a - b) for a, b in zip(shape(one), shape(other), strict=True))
+    return difference < 0.12 * 255 * 12 * 16
+
+
+class FontBook:
+    """Faces grouped by family, so that a family with many weights is not drawn more often for it."""
+
+    def __init__(self, faces: Sequence[Face]) -> None:
+        if not faces:
+            raise ValueError("no font faces to draw from")
+        families: dict[str, list[Face]] = defaultdict(list)
+        for face in faces:
+            families[face.family].append(face)
+        self._families = list(families.values())
+        self._weights = [len(members) ** 0.5 for members in self._families]
+
+    def draw(self, rng: Random) -> Face:
+        """A random face."""
+        return rng.choice(rng.choices(self._families, self._weights)[0])
+
+
+def font_places(named: Sequence[str | Path]) -> list[str | Path]:
+    """The places given, or the system's font folder.
+
+    Raises:
+        FileNotFoundError: If neither exists.
+    """
+    if named:
+        return list(named)
+    if not SYSTEM_FONTS.is_dir():
+        raise FileNotFoundError(f"no fonts given and {SYSTEM_FONTS} does not exist: pass --fonts DIR")
+    return [SYSTEM_FONTS]

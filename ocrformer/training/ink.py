@@ -1,0 +1,119 @@
+"""What happens to the ink of a line before a camera or scanner sees it: weight, slant, bends, rules, dot print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ocrformer.image import Pixels
+
+Mask = npt.NDArray[np.uint8]
+"""Ink coverage (H, W), 0 none, 255 full."""
+
+
+def scaled(picture: Pixels, width: int, height: int) -> Pixels:
+    """The picture at another size, averaged over areas where it shrinks."""
+    return np.asarray(cv2.resize(picture, (max(1, width), height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def embolden(rng: Random, mask: Mask) -> Mask:
+    """Strokes a pixel thicker or thinner, unless that would erase them."""
+    kernel = np.ones(rng.choice(((1, 2), (2, 1), (2, 2))), np.uint8)
+    thicker = np.asarray(cv2.dilate(mask, kernel) if rng.random() < 0.65 else cv2.erode(mask, kernel), np.uint8)
+    return thicker if thicker.max(initial=0) > 128 else mask
+
+
+def slant(rng: Random, mask: Mask) -> Mask:
+    """Sheared to the left or right, as oblique faces are."""
+    height, width = mask.shape
+    shear = rng.uniform(-0.2, 0.2)
+    matrix = np.array([[1, -shear, shear * height / 2], [0, 1, 0]], np.float32)
+    return np.asarray(cv2.warpAffine(mask, matrix, (width, height)), np.uint8)
+
+
+def bend(rng: Random, mask: Mask) -> Mask:
+    """Tilt the line, wave it, or lift one end as at a page's fold; the limits grow with the height, not the width."""
+    height, width = mask.shape
+    x = np.linspace(0.0, 1.0, width, dtype=np.float32)
+    depth = rng.uniform(-0.1, 0.1) * height
+    kind = rng.random()
+    if kind < 0.4:
+        shift = depth * (2 * x - 1)
+    elif kind < 0.7:
+        shift = depth * np.sin(2 * np.pi * (x * rng.uniform(0.2, 1.2) + rng.random()))
+    else:
+        reach = min(1.0, rng.uniform(2, 8) * height / width)
+        shift = 1.4 * depth * np.clip(1 - (x if rng.random() < 0.5 else 1 - x) / reach, 0, 1) ** 2
+    columns = np.broadcast_to(np.arange(width, dtype=np.float32), (height, width))
+    rows = np.arange(height, dtype=np.float32)[:, None] + shift[None].astype(np.float32)
+    return np.asarray(cv2.remap(mask, columns, rows, cv2.INTER_LINEAR), np.uint8)
+
+
+def rule(rng: Random, mask: Mask) -> Mask:
+    """An underline, overline or strike, or a side of a box, across the line."""
+    height, width = mask.shape
+    mask = mask.copy()
+    thick = max(1, round(height * rng.uniform(0.01, 0.05)))
+    if rng.random() < 0.75:
+        y = round(height * rng.choice((rng.uniform(0.75, 0.85), rng.uniform(0.75, 0.85), rng.uniform(0.05, 0.2), 0.5)))
+        mask[y : y + thick, rng.randint(0, width // 3) : width - rng.randint(0, width // 3)] = rng.randint(120, 255)
+    else:
+        x = rng.choice((rng.randint(0, height // 4), width - 1 - rng.randint(0, height // 4)))
+        mask[:, max(0, x) : max(0, x) + thick] = rng.randint(120, 255)
+    return mask
+
+
+def dots(rng: Random, mask: Mask) -> Mask:
+    """Dot-matrix print: one dot a cell of a coarse grid."""
+    height, width = mask.shape
+    rows = rng.randint(13, 22)
+    columns = max(1, round(width * rows / height * rng.uniform(0.9, 1.3)))
+    cells = scaled(mask, columns, rows)
+    cell = rng.choice((3, 4))
+    radius = rng.uniform(0.42, 0.75) * cell
+    grid = np.arange(cell, dtype=np.float32) - (cell - 1) / 2
+    dot = np.clip(radius + 0.5 - np.hypot(grid[:, None], grid[None]), 0, 1)
+    struck = (cells > rng.randint(70, 130)) * np.float32(255)
+    printed = np.kron(struck, dot)
+    return scaled(printed.astype(np.uint8), width, height)
+
+
+def likeness(one: Pixels, other: Pixels) -> float:
+    """Correlation of two pictures of one line at half the usual line height, from -1 to 1."""
+    height, width = one.shape
+    size = (round(16 * width / height), 16)
+    first, second = (scaled(picture, *size).astype(np.float32) for picture in (one, other))
+    first -= first.mean()
+    second -= second.mean()
+    scale = float(np.sqrt((first * first).sum() * (second * second).sum()))
+    return float((first * second).sum()) / scale if scale > 1.0 else float(first.std() < 1.0 and second.std() < 1.0)
+
+
+def empty_page(rng: Random, aspect: float) -> Mask:
+    """Ink of a picture without text, at most `aspect` times as wide as high: rules, a frame, specks, stripes, noise."""
+    height = rng.randint(16, 64)
+    width = max(16, round(rng.uniform(0.2, 1.0) * aspect * height))
+    mask = np.zeros((height, width), np.uint8)
+    noise = np.random.default_rng(rng.getrandbits(32))
+    drawings: tuple[Callable[[], object], ...] = (
+        lambda: None,
+        lambda: cv2.line(mask, (0, rng.randrange(height)), (width, rng.randrange(height)), 255, rng.randint(1, 3)),
+        lambda: cv2.rectangle(
+            mask, (rng.randint(0, 8), rng.randint(0, 8)), (width - 4, height - 4), 255, rng.randint(1, 3)
+        ),
+        lambda: np.copyto(mask, (noise.random(mask.shape) < rng.uniform(0.001, 0.4)).astype(np.uint8) * 255),
+        lambda: np.copyto(mask, noise.integers(0, 256, mask.shape, dtype=np.uint8)),
+        lambda: np.copyto(
+            mask, np.repeat(noise.integers(0, 2, (1, width // 3 + 1), dtype=np.uint8) * 255, 3, 1)[:, :width]
+        ),
+        lambda: np.copyto(
+            mask, cv2.resize(noise.integers(0, 256, (4, width // 8 + 2), dtype=np.uint8), (width, height))
+        ),
+        lambda: np.copyto(mask, np.uint8(255)),
+    )
+    rng.choice(drawings)()
+    return mask

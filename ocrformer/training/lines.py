@@ -1,0 +1,104 @@
+"""Synthetic lines ready for the network: text and font drawn, rendered, worn and prepared like any picture."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import NamedTuple
+
+from ocrformer.image import Pixels, prepare
+from ocrformer.training import degrade, ink, render, text
+from ocrformer.training.fonts import Face, FontBook
+
+_DOMAINS = (
+    (0.48, text.DOCUMENT, render.DOCUMENT, degrade.DOCUMENT),
+    (0.30, text.RECEIPT, render.RECEIPT, degrade.RECEIPT),
+    (0.14, text.SCREEN, render.SCREEN, degrade.SCREEN),
+    (0.08, text.DOCUMENT, render.DOCUMENT, degrade.PHOTO),
+)
+_CLEAN = 0.12  # share of lines left undegraded
+_EMPTY = 0.015  # share of pictures without text
+_LEGIBLE = 0.75  # likeness to the clean line under which a picture is spoilt, not worn
+
+
+class Key(NamedTuple):
+    """Names one synthetic line: the same key gives the same line in any process."""
+
+    seed: int
+    step: int
+    slot: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Texts and the fonts that can draw them.
+
+    Attributes:
+        share: How often it speaks, relative to the other voices.
+        source: Draws texts.
+        faces: Fonts to draw with.
+    """
+
+    share: float
+    source: text.TextSource
+    faces: Sequence[Face]
+
+
+class LineFactory:
+    """Makes synthetic lines of a wanted width.
+
+    Args:
+        voices: One per language, say.
+        height: Line height of the model.
+    """
+
+    def __init__(self, voices: Sequence[Voice], height: int) -> None:
+        self.voices = [(voice.source, FontBook(voice.faces)) for voice in voices]
+        self.shares = [voice.share for voice in voices]
+        self.charset = voices[0].source.charset
+        self.height = height
+
+    def page(self, rng: Random, width: int) -> tuple[str, Pixels]:
+        """Text and raw picture of a line that is about `width` pixels wide once prepared, and seldom wider."""
+        _, mixture, layout, wear = rng.choices(_DOMAINS, [share for share, *_ in _DOMAINS])[0]
+        if rng.random() < _EMPTY:
+            written, mask = "", ink.empty_page(rng, width / self.height)
+        else:
+            written, mask = self._draw(rng, mixture, layout, width)
+        page = render.colour(rng, mask, layout)
+        for _ in range(0 if rng.random() < _CLEAN else 2):
+            worn = degrade.degrade(page, wear, rng)
+            if not written or ink.likeness(page, worn) > _LEGIBLE:
+                return written, worn
+        return written, page
+
+    def _draw(self, rng: Random, mixture: text.Mixture, layout: render.Layout, width: int) -> tuple[str, ink.Mask]:
+        source, book = rng.choices(self.voices, self.shares)[0]
+        face = book.draw(rng)
+        renderer = render.Renderer(rng, face, layout)
+        fill = rng.uniform(0.86, 1.08)
+        guess = fill * width / self.height * renderer.expected_height("Ag")
+        written = ""
+        while not written:
+            budget = round(1.25 * guess / max(1.0, renderer.length("n e") / 3))
+            written = render.drawable(source.draw(rng, mixture, budget), face)
+        limit = fill * width / self.height * renderer.expected_height(written)
+        written = renderer.fit(written, limit)
+        return written, renderer.draw(written)
+
+    def __call__(self, key: Key) -> tuple[Pixels, list[int]]:
+        """Prepared line, at most key.width wide, and the ids of its text."""
+        rng = Random(":".join(map(str, key)))
+        while True:
+            written, page = self.page(rng, key.width)
+            line = prepare(page, self.height)
+            ids = self.charset.encode(written)
+            repeats = sum(a == b for a, b in itertools.pairwise(ids))
+            if line.shape[1] > 1.25 * key.width or min(line.shape[1], key.width) < 4 * (len(ids) + repeats):
+                continue  # too wide to squeeze, or too narrow for CTC to spell
+            if line.shape[1] > key.width:
+                line = ink.scaled(line, key.width, self.height)
+            return line, ids

@@ -1,0 +1,158 @@
+"""The training loop: loss, schedule, and validation by real decoding."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torchvision.transforms.functional import pil_to_tensor
+
+from ocrformer.charset import BLANK, SPECIALS, Charset
+from ocrformer.config import DecodeOptions, ModelConfig
+from ocrformer.image import Pixels
+from ocrformer.metrics import score
+from ocrformer.model.network import Bundle, Network, load
+from ocrformer.reader import OCRformer, weights_path
+from ocrformer.training.batches import Batch
+from ocrformer.training.losses import aligned_columns, ctc_loss, looking_loss
+from ocrformer.training.sheet import worst_lines
+
+_POSITION_OFFSETS = (512, 256)  # columns and tokens by which training shifts positions at most
+
+
+class LineModule(pl.LightningModule):
+    """Trains a network with cross-entropy on the decoder and CTC on the encoder.
+
+    Args:
+        model: Shape of the network.
+        learning_rate: Peak of the schedule.
+        warmup_steps: Steps of linear warm-up; a cosine to 1 % of the peak at the last step follows.
+        weight_decay: On matrices only.
+        ctc_weight: Share of the CTC loss.
+        looking_weight: Weight of the loss that teaches one head of each decoder layer where to look.
+        token_noise: Share of decoder inputs replaced by random characters, so that it survives wrong drafts.
+        offset_share: Share of steps in which positions begin at a random number instead of zero, so that positions
+            that few lines reach are learnt as well.
+        init: Weights to start from (`default` or a file) instead of random ones; their shape replaces `model`.
+    """
+
+    def __init__(
+        self,
+        model: ModelConfig,
+        *,
+        learning_rate: float = 1e-3,
+        warmup_steps: int = 500,
+        weight_decay: float = 0.02,
+        ctc_weight: float = 0.3,
+        looking_weight: float = 0.1,
+        token_noise: float = 0.06,
+        offset_share: float = 0.25,
+        init: str = "",
+    ) -> None:
+        super().__init__()
+        start = load(weights_path(init)) if init else None
+        self.charset = start.charset if start else Charset.default()
+        self.network = start.network if start else Network(model, len(self.charset))
+        self.network.to(memory_format=torch.channels_last).train()
+        self.learning_rate = learning_rate
+        self.warmup_steps = warmup_steps
+        self.weight_decay = weight_decay
+        self.ctc_weight = ctc_weight
+        self.looking_weight = looking_weight
+        self.token_noise = token_noise
+        self.offset_share = offset_share
+        self._read: dict[int, list[tuple[str, str, str, Pixels]]] = {}
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Loss of one batch; what is random depends on the step alone, so that a resumed run repeats it."""
+        draw = Random(f"step:{self.global_step}:{self.global_rank}")
+        offsets = (0, 0)
+        if draw.random() < self.offset_share:
+            offsets = (draw.randrange(_POSITION_OFFSETS[0]), draw.randrange(_POSITION_OFFSETS[1]))
+        inputs = self._with_noise(batch.inputs, draw.getrandbits(62))
+        ctc_logits, logits, attention = self.network(batch.images, batch.widths, inputs, offsets=offsets)
+        cross_entropy = F.cross_entropy(logits.float().flatten(0, 1), batch.targets.flatten(), ignore_index=BLANK)
+        ctc = ctc_loss(ctc_logits, batch)
+        looking = looking_loss(attention, aligned_columns(ctc_logits, batch), batch, self.network.config.rows)
+        parts = {"train/ce": cross_entropy, "train/ctc": ctc, "train/looking": looking}
+        self.log_dict(parts | {"lr": self._schedule().get_last_lr()[0]}, prog_bar=True)
+        return (1 - self.ctc_weight) * cross_entropy + self.ctc_weight * ctc + self.looking_weight * looking
+
+    def _schedule(self) -> LambdaLR:
+        schedule = self.lr_schedulers()
+        assert isinstance(schedule, LambdaLR)
+        return schedule
+
+    def _with_noise(self, inputs: Tensor, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randint(SPECIALS, len(self.charset), inputs.shape, generator=generator)
+        replace = (torch.rand(inputs.shape, generator=generator) < self.token_noise).to(inputs.device)
+        return torch.where(replace & (inputs >= SPECIALS), noise.to(inputs.device), inputs)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with decay on matrices; linear warm-up, then cosine."""
+        matrices = [p for p in self.network.parameters() if p.ndim > 1]
+        vectors = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        optimizer = AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.98), fused=True)
+        total = int(self.trainer.estimated_stepping_batches)
+
+        def factor(step: int) -> float:
+            if step < self.warmup_steps:
+                return (step + 1) / self.warmup_steps
+            progress = min(1.0, (step - self.warmup_steps) / max(1, total - self.warmup_steps))
+            return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
+
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by norm here: Lightning refuses to for fused optimisers, whose caveat (loss scaling) bf16 has not."""
+        if gradient_clip_val:
+            nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
+
+    def bundle(self) -> Bundle:
+        """The network as it stands, ready to be saved or to read with."""
+        return Bundle(self.network, self.charset, {"steps": str(self.global_step)})
+
+    def validation_step(self, batch: list[tuple[Pixels, str]], batch_index: int, dataloader_idx: int = 0) -> None:
+        """Read lines as users do, and with CTC alone."""
+        reader = OCRformer(self.bundle())
+        lines = [line for line, _ in batch]
+        decoded = reader.read_prepared(lines)
+        by_ctc = reader.read_prepared(lines, DecodeOptions(mode="ctc"))
+        rows = self._read.setdefault(dataloader_idx, [])
+        rows += [(text, a.text, b.text, line) for (line, text), a, b in zip(batch, decoded, by_ctc, strict=True)]
+
+    def on_validation_epoch_end(self) -> None:
+        """Error rates of each validation set, and a picture of its worst lines."""
+        names = list(self.trainer.datamodule.validation)  # type: ignore[attr-defined]
+        for index, rows in sorted(self._read.items()):
+            truth, decoded, by_ctc, lines = zip(*rows, strict=True)
+            figures = score(truth, decoded)
+            self.log(f"{names[index]}/cer", figures.cer, rank_zero_only=True)
+            self.log(f"{names[index]}/exact", figures.exact, rank_zero_only=True)
+            self.log(f"{names[index]}/cer_ctc", score(truth, by_ctc).cer, rank_zero_only=True)
+            if self.trainer.is_global_zero and self.trainer.log_dir and not self.trainer.sanity_checking:
+                self._show(f"worst-{names[index]}", worst_lines(lines, truth, decoded))
+        self._read.clear()
+
+    def _show(self, name: str, sheet: Image.Image) -> None:
+        """Save a picture into the log folder, and into TensorBoard where it is on."""
+        sheet.save(f"{self.trainer.log_dir}/{name}.png")
+        for logger in self.trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image(name, pil_to_tensor(sheet), self.global_step)

@@ -1,0 +1,156 @@
+"""Texts that no book holds: addresses, receipt and screen lines, random strings, Korean forms."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Sequence
+from random import Random
+
+from ocrformer.training.values import code, date, digits, phone, price, quantity, time_of_day
+
+Words = Callable[[Random], str]
+"""Draws one word of running text."""
+Maker = Callable[[Random, Words], str]
+"""Writes one text, with words from the second argument."""
+
+_STREETS = "Street St. Road Rd Avenue Ave. Lane Drive Blvd. Jalan JLN Lorong Taman Court Plaza Park Way Square".split()
+_COMPANIES = "Ltd. Inc. LLC Co. Corp. SDN BHD GmbH S.A. PLC & Sons Enterprise Trading Holdings Mart Store".split()
+_LABELS = (
+    "Total Subtotal TOTAL Tax GST VAT CASH CHANGE Change Balance Amount Discount Rounding Qty Price Date Time "
+    "Invoice Receipt Order Table Cashier Server Terminal Card Visa Approval Ref Tel Fax Email Website Item Description "
+    "Customer Bill Page Payment Due Member Points Counter Staff Auth Gross Net Service Tendered Deposit"
+).split()
+_POLITE = (
+    "Thank you", "Please come again", "THANK YOU", "Goods sold are not refundable", "Keep this receipt",
+    "All prices include tax", "Have a nice day", "Customer copy", "Tax invoice", "Welcome",
+    "No exchange without receipt",
+)  # fmt: skip
+_TLDS = "com net org co.uk com.my co.kr de fr io gov edu info biz".split()
+_SCREEN = (
+    "File Edit View Insert Format Tools Help Window Settings Cancel OK Save Open Close Delete Search Sign in "
+    "Log out Next Previous Back Apply Reset Download Upload Share Copy Paste Undo Redo Refresh Home Profile Loading..."
+).split()
+
+
+def address(rng: Random, words: Words) -> str:
+    """A street address or a company name."""
+    name = " ".join(words(rng).capitalize() for _ in range(rng.randint(1, 3)))
+    return rng.choice(
+        (
+            f"{rng.randint(1, 999)} {name} {rng.choice(_STREETS)}",
+            f"No. {rng.randint(1, 99)}, {rng.choice(_STREETS)} {name} {rng.randint(1, 40)}/{rng.randint(1, 40)},",
+            f"LOT {rng.randint(1, 9999)}{rng.choice(('', '-A', 'B'))}, {name.upper()},",
+            f"{digits(rng, 5, 5)} {name}, {words(rng).upper()}",
+            f"{name} {rng.choice(_COMPANIES)}",
+            f"{name.upper()} {rng.choice(_COMPANIES).upper()}",
+            f"({digits(rng, 5, 7)}-{rng.choice(string.ascii_uppercase)})",
+        )
+    )
+
+
+def web(rng: Random, words: Words) -> str:
+    """An e-mail address, URL, path, handle or file name."""
+    one, two, tld = words(rng).lower(), words(rng).lower(), rng.choice(_TLDS)
+    number = rng.choice(("", digits(rng, 1, 5)))
+    return rng.choice(
+        (
+            f"{one}{rng.choice(('', '.', '_', '-'))}{two}{number}@{words(rng).lower()}.{tld}",
+            f"www.{one}{two}.{tld}",
+            f"http{rng.choice(('', 's'))}://{one}.{tld}/{two}{rng.choice(('', '/', '.html', '?id=' + number))}",
+            f"{one.capitalize()}.{tld}/{two.capitalize()}",
+            f"/{one}/{two}/{words(rng).lower()}.{rng.choice(('txt', 'py', 'pdf', 'jpg', 'log'))}",
+            f"C:\\{one.capitalize()}\\{two}.exe",
+            f"{one}_{two}({words(rng).lower()})",
+            f"{one}.{two} = {rng.choice(('None', 'true', digits(rng, 1, 4), repr(words(rng))))};",
+            f"@{one}{two}",
+            f"#{one}{number}",
+            f'<{one} {two}="{words(rng)}">',
+            f"{{{one}: [{digits(rng, 1, 3)}, {digits(rng, 1, 3)}]}}",
+        )
+    )
+
+
+def item(rng: Random, words: Words) -> str:
+    """What a receipt calls an article."""
+    name = " ".join(words(rng) for _ in range(rng.randint(1, 4)))
+    name = rng.choice((name.upper(), name.upper(), name.title(), name))
+    if rng.random() < 0.3:
+        name = f"{name} {rng.choice((quantity, code))(rng)}"
+    if rng.random() < 0.15:
+        name = f"{rng.choice((digits(rng, 1, 4), digits(rng, 8, 13), code(rng), '*', '-'))} {name}"
+    return name
+
+
+def labelled(rng: Random, words: Words) -> str:
+    """A key and its value, as on forms and receipts."""
+    key = rng.choice(_LABELS)
+    if rng.random() < 0.35:
+        key = f"{key} {rng.choice((words(rng), 'No', 'No.', '#', 'ID', 'RM', '(Excl. GST)', '6%', 'Amt'))}"
+    key = key.upper() if rng.random() < 0.4 else key
+    if rng.random() < 0.35:
+        return key + rng.choice((":", " :", "", "", " #", ":-", "."))
+    value = rng.choice((price, price, date, time_of_day, code, phone, quantity))(rng)
+    return f"{key}{rng.choice((': ', ' : ', ' ', ':', ' = ', ' - ', '. '))}{value}"
+
+
+def receipt(rng: Random, words: Words) -> str:
+    """One field or line of a receipt."""
+    roll = rng.random()
+    if roll < 0.30:
+        return rng.choice((price, price, price, date, time_of_day, phone, code, quantity))(rng)
+    if roll < 0.50:
+        return labelled(rng, words)
+    if roll < 0.68:
+        return item(rng, words)
+    if roll < 0.76:
+        return f"{item(rng, words)} {price(rng)}"
+    if roll < 0.88:
+        return address(rng, words)
+    if roll < 0.93:
+        return rng.choice(
+            (f"{date(rng)} {time_of_day(rng)}", f"{quantity(rng)} {price(rng)} {price(rng)}", web(rng, words))
+        )
+    polite = rng.choice(_POLITE)
+    return rng.choice((polite, polite.upper(), f"*** {polite.upper()} ***", f"{polite}!", f"** {polite} **"))
+
+
+def screen(rng: Random, words: Words) -> str:
+    """What a program shows: menus, code, addresses."""
+    roll = rng.random()
+    if roll < 0.45:
+        return web(rng, words)
+    if roll < 0.7:
+        return rng.choice((" ".join(rng.sample(_SCREEN, rng.randint(1, 3))), labelled(rng, words)))
+    return rng.choice((date, time_of_day, code, quantity, price))(rng)
+
+
+def rare(rng: Random, alphabet: Sequence[str]) -> str:
+    """Random strings, single characters and true repeats, against reliance on words."""
+    roll = rng.random()
+    if roll < 0.15:
+        return rng.choice(alphabet)
+    if roll < 0.35:
+        character = rng.choice(rng.choice((alphabet, "l0oO.-_=*#wi1I")))
+        repeated = rng.choice((character, character + " ", rng.choice(("ha ", "no ", "the ", ". ", "- ", "12", "=-"))))
+        return (repeated * rng.randint(2, 24)).strip()
+    length = rng.randint(2, 20)
+    if roll < 0.6:
+        return "".join(rng.choices(string.ascii_letters + string.digits, k=length))
+    return "".join(rng.choices(alphabet, k=length)).strip()
+
+
+def korean(rng: Random) -> str:
+    """Dates, amounts and counters as Korean documents write them."""
+    number, day, month, year = rng.randint(1, 999), rng.randint(1, 31), rng.randint(1, 12), rng.randint(1950, 2030)
+    return rng.choice(
+        (
+            f"{year}년 {month}월 {day}일",
+            f"{number * 100:,}원",
+            f"제{number % 30 + 1}{rng.choice('장절조항회권호')}",
+            f"{number}{rng.choice(('명', '개', '쪽', '번', '층', '점', '회', '세', '시간', '분', '%'))}",
+            f"({rng.choice(('주', '재', '사', '유'))})",
+            f"{rng.choice(('전화', '팩스', 'TEL', '문의'))} {phone(rng)}",
+            f"{rng.choice(('합계', '금액', '부가세', '카드', '현금', '거스름돈', '과세'))} {number * 10:,}",
+            f"{'가나다라마바사아자차카타파하'[number % 14]}.",
+        )
+    )

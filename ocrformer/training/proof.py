@@ -1,0 +1,94 @@
+"""What fine-tuning did: figures before and after, on the new lines and on the old, as a table and as a page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ocrformer import DecodeOptions
+from ocrformer.charset import Charset
+from ocrformer.datasets import Sample
+from ocrformer.evaluation import Evaluation, compared, evaluate, report
+from ocrformer.evaluation_page import evaluation_page
+from ocrformer.image import prepare
+from ocrformer.metrics import confusions, score
+from ocrformer.model.network import Bundle
+from ocrformer.reader import OCRformer
+from ocrformer.training.lines import LineFactory, Voice
+from ocrformer.training.material import Material, drawn, new_samples, old_samples
+from ocrformer.training.sheet import contact_sheet, picture_of
+
+_TESTED = 600  # lines per set
+_PER_FONT = 25  # lines per font
+
+
+def prove(material: Material, before: OCRformer, after: OCRformer, output: Path) -> list[str]:
+    """Measure both models, write `report.json` and `report.html`, and say the result in a few lines.
+
+    Args:
+        material: The task's lines.
+        before: The model that training began with.
+        after: The model that it gave.
+        output: Folder for the report.
+    """
+    before.name, after.name = "before", "after"
+    sets = {"new lines": new_samples(material, _TESTED), "old lines": old_samples(material.replay, _TESTED)}
+    pairs = [[evaluate(r, name, s, DecodeOptions()) for r in (before, after)] for name, s in sets.items()]
+    done = [evaluation for pair in pairs for evaluation in pair]
+    figures: dict[str, Any] = {
+        "reports": [report(evaluation) for evaluation in done],
+        "comparisons": [compared(*pair) for pair in pairs],
+        "fonts": _fonts(material, before, after),
+        "new_characters": _characters(pairs[0], before.charset),
+    }
+    (output / "report.json").write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    (output / "report.html").write_text(evaluation_page(done, figures), "utf-8")
+    return _lines(pairs, figures)
+
+
+def _lines(pairs: list[list[Evaluation]], figures: dict[str, Any]) -> list[str]:
+    said = []
+    for first, second in pairs:
+        one, two = score(first.references, first.predictions), score(second.references, second.predictions)
+        changes = [("CER", one.cer, two.cer), ("exact lines", one.exact, two.exact), ("word F1", one.f1, two.f1)]
+        figures_said = ", ".join(f"{name} {100 * a:.2f} -> {100 * b:.2f} %" for name, a, b in changes)
+        said.append(f"{first.data} ({one.lines}): {figures_said}")
+    fonts = [f"font {f['name']}: CER {100 * f['before']:.2f} -> {100 * f['after']:.2f} %" for f in figures["fonts"]]
+    new = figures["new_characters"].items()
+    return said + fonts + [f"new character {character}: {right} of {total} right" for character, (right, total) in new]
+
+
+def _fonts(material: Material, before: OCRformer, after: OCRformer) -> list[dict[str, Any]]:
+    """Error on each of the user's fonts."""
+    if material.own is None or not material.own_faces:
+        return []
+    source, _ = material.own.voices[0]
+    rows = []
+    for face in material.own_faces:
+        name = f"{face.family} ({Path(face.path).name})"
+        samples = drawn(LineFactory([Voice(1.0, source, [face])], material.own.height), _PER_FONT, name)
+        rows.append({"name": name, "before": _error(before, samples), "after": _error(after, samples)})
+    return rows
+
+
+def _error(reader: OCRformer, samples: list[Sample]) -> float:
+    done = evaluate(reader, "", samples, DecodeOptions())
+    return score(done.references, done.predictions, folded=False).cer
+
+
+def _characters(pair: list[Evaluation], known: Charset) -> dict[str, tuple[int, int]]:
+    """For each character that the model did not have before: how many there were, and how many are read right."""
+    new = sorted({c for text in pair[1].references for c in known.missing(text)})
+    total = {c: sum(text.count(c) for text in pair[1].references) for c in new}
+    wrong = confusions(pair[1].references, pair[1].predictions)
+    missed = {c: sum(times for (true, _), times in wrong.items() if true == c) for c in new}
+    return {c: (total[c] - missed[c], total[c]) for c in new}
+
+
+def preview(bundle: Bundle, factory: LineFactory, output: Path, most: int = 60) -> None:
+    """Write `preview.png`: lines as training will see them, to look at before it begins."""
+    height = bundle.network.config.height
+    samples = drawn(factory, most, "preview")
+    pictures = [picture_of(prepare(sample.open(), height)) for sample in samples]
+    contact_sheet(pictures, [[sample.text] for sample in samples]).save(output / "preview.png")

@@ -1,0 +1,225 @@
+"""Text and face to a clean line picture: layout, crop and colours as real documents have them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ocrformer.image import Pixels
+from ocrformer.training.fonts import Face, open_font
+from ocrformer.training.ink import Mask, bend, dots, embolden, likeness, rule, scaled, slant
+
+_SUBSTITUTES = {
+    "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "‚": ",", "—": "-", "–": "-", "…": "...", "•": "-",
+    "‹": "<", "›": ">", "«": "<", "»": ">", "『": "[", "』": "]", "「": "[", "」": "]",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How lines of one domain are set and cut out; chances are per line.
+
+    Attributes:
+        sizes: Font sizes in pixels, drawn log-uniformly.
+        tight: Chance that the crop follows the ink instead of the font's line height.
+        spaced: Chance of stretched word or letter spaces.
+        neighbours: Chance that parts of the lines above or below are in the crop.
+        ruled: Chance of an underline, strike or box line.
+        bent: Chance of a tilted or bent baseline.
+        dotted: Chance of dot-matrix print.
+        inverted: Chance of light text on dark.
+        plain: Chance of black on white exactly.
+    """
+
+    sizes: tuple[int, int]
+    tight: float
+    spaced: float
+    neighbours: float
+    ruled: float
+    bent: float
+    dotted: float
+    inverted: float
+    plain: float
+
+
+DOCUMENT = Layout((16, 56), 0.55, 0.25, 0.15, 0.03, 0.25, 0.01, 0.02, 0.35)
+RECEIPT = Layout((12, 44), 0.60, 0.20, 0.08, 0.05, 0.40, 0.14, 0.03, 0.20)
+SCREEN = Layout((9, 30), 0.35, 0.05, 0.03, 0.06, 0.0, 0.02, 0.30, 0.15)
+
+
+def drawable(text: str, face: Face) -> str:
+    """The text with what the face lacks replaced by its plain form or left out."""
+    if face.capitals_only:
+        text = text.upper()
+    if set(text) <= face.characters:
+        return text
+    return "".join(c if _has(face, c) else _substitute(c, face) for c in text).strip()
+
+
+def _has(face: Face, character: str) -> bool:
+    return character in face.characters or ("가" <= character <= "힣" and character in face.syllables)
+
+
+def _substitute(character: str, face: Face) -> str:
+    plain = _SUBSTITUTES.get(character, "")
+    return plain if all(c in face.characters for c in plain) else ""
+
+
+class Renderer:
+    """Draws one line of random look.
+
+    Args:
+        rng: Source of every choice.
+        face: Face to draw with.
+        layout: Domain of the line.
+    """
+
+    def __init__(self, rng: Random, face: Face, layout: Layout) -> None:
+        self.rng = rng
+        self.face = face
+        self.layout = layout
+        low, high = layout.sizes
+        self.size = round(math.exp(rng.uniform(math.log(low), math.log(high))) / 2) * 2
+        self.font = open_font(face.path, face.index, self.size, rng.random() < 0.5)
+        self.stretch = rng.uniform(0.72, 1.3) if rng.random() < 0.3 else 1.0
+        self.spacing = self._spacing()
+        self.tight = rng.random() < layout.tight
+
+    def _spacing(self) -> tuple[float, float]:
+        """Extra space after letters and after words, in pixels."""
+        if self.rng.random() >= self.layout.spaced:
+            return 0.0, 0.0
+        letters = self.rng.choice((0.0, 0.0, self.rng.uniform(-0.04, 0.2), self.rng.uniform(0.2, 0.8)))
+        words = self.rng.choice((self.rng.uniform(0.1, 0.8), self.rng.uniform(0.2, 2.5)))
+        return letters * self.size, words * self.size
+
+    def length(self, text: str) -> float:
+        """Width of the text in pixels."""
+        letters, words = self.spacing
+        return (self.font.getlength(text) + letters * len(text) + words * text.count(" ")) * self.stretch
+
+    def expected_height(self, text: str) -> float:
+        """About how tall the crop of this text will be, in pixels."""
+        if not self.tight:
+            return sum(self.font.getmetrics()) + 0.17 * self.size
+        _, top, _, bottom = self.font.getbbox(text)
+        return bottom - top + 2 * 0.12 * self.size
+
+    def fit(self, text: str, limit: float) -> str:
+        """The longest beginning of the text that is at most about `limit` pixels wide, ending with a word if it can."""
+        width = self.length(text)
+        while width > limit and len(text) > 1:
+            keep = max(1, min(len(text) - 1, int(len(text) * limit / width)))
+            cut = text.rfind(" ", 0, keep + 1) if text[keep] != " " else keep
+            text = text[: cut if cut > 0.6 * keep else keep].strip() or text[:keep].strip() or text[:1]
+            width = self.length(text)
+        return text
+
+    def draw(self, text: str) -> Mask:
+        """Ink of the text with crop, neighbours, rules and bends."""
+        mask = self._ink(text)
+        if self.rng.random() < self.layout.dotted:
+            dotted = dots(self.rng, mask)
+            mask = dotted if likeness(mask, dotted) > 0.6 else mask
+        if self.rng.random() < 0.12:
+            mask = embolden(self.rng, mask)
+        if self.stretch != 1.0:
+            mask = scaled(mask, round(mask.shape[1] * self.stretch), mask.shape[0])
+        if self.rng.random() < 0.06:
+            mask = slant(self.rng, mask)
+        if self.rng.random() < self.layout.bent:
+            mask = bend(self.rng, mask)
+        top, bottom, left, right = self._frame(mask)
+        if self.rng.random() < self.layout.neighbours:
+            mask = np.maximum(mask, self._neighbours(mask.shape))
+        mask = _window(mask, top, bottom, left, right)
+        if self.rng.random() < self.layout.ruled:
+            mask = rule(self.rng, mask)
+        return mask
+
+    def _ink(self, text: str) -> Mask:
+        """The text on a canvas of the font's line height with room around it."""
+        ascent, descent = self.font.getmetrics()
+        room = self.size // 2
+        letters, words = self.spacing
+        width = math.ceil(self.font.getlength(text) + max(0.0, letters) * len(text) + words * text.count(" "))
+        canvas = Image.new("L", (width + 2 * room, ascent + descent + 2 * room))
+        pen = ImageDraw.Draw(canvas)
+        if letters:
+            _draw_letters(pen, text, self.font, room, letters, words)
+        elif words:
+            _draw_words(pen, text, self.font, room, words)
+        else:
+            pen.text((room, room), text, fill=255, font=self.font)
+        return np.array(canvas)
+
+    def _neighbours(self, shape: tuple[int, int]) -> Mask:
+        """Descenders of the line above or ascenders of the line below, where the crop may show them."""
+        height, width = shape
+        letters = "".join(self.rng.choices("abdefghijklpqtyEHTfgjpqyg     ", k=width // max(4, self.size // 2)))
+        ascent, descent = self.font.getmetrics()
+        gap = (ascent + descent) * self.rng.uniform(0.92, 1.15) * self.rng.choice((1, 1, -1))
+        canvas = Image.new("L", (width, height))
+        ImageDraw.Draw(canvas).text((0, self.size // 2 + gap), letters, fill=255, font=self.font)
+        return np.asarray(canvas)
+
+    def _frame(self, mask: Mask) -> tuple[int, int, int, int]:
+        """Top, bottom, left and right of the crop: around the ink or around the font's line height."""
+        ascent, descent = self.font.getmetrics()
+        rows, columns = np.flatnonzero(mask.max(axis=1) > 60), np.flatnonzero(mask.max(axis=0) > 60)
+        if not columns.size:
+            return 0, mask.shape[0], 0, mask.shape[1]
+        if self.tight:
+            slack = max(1.0, 0.12 * self.size)
+            top = int(rows[0]) - round(self.rng.triangular(-0.5, 3.0, 0.5) * slack)
+            bottom = int(rows[-1]) + 1 + round(self.rng.triangular(-0.5, 3.0, 0.5) * slack)
+        else:
+            top = self.size // 2 - round(self.rng.uniform(-0.08, 0.25) * self.size)
+            bottom = self.size // 2 + ascent + descent + round(self.rng.uniform(-0.08, 0.25) * self.size)
+        side = self.rng.choice((0.05, 0.15, 0.5)) * self.size
+        left = int(columns[0]) - round(self.rng.uniform(-0.02 * self.size, side))
+        right = int(columns[-1]) + 1 + round(self.rng.uniform(-0.02 * self.size, side))
+        return top, bottom, left, right
+
+
+def _window(mask: Mask, top: int, bottom: int, left: int, right: int) -> Mask:
+    """mask[top:bottom, left:right], with no ink outside the mask."""
+    height, width = mask.shape
+    bottom, right = max(bottom, top + 4), max(right, left + 2)
+    inside = mask[max(0, top) : bottom, max(0, left) : right]
+    pads = ((max(0, -top), max(0, bottom - height)), (max(0, -left), max(0, right - width)))
+    return np.pad(inside, pads) if any(map(any, pads)) else inside
+
+
+def _draw_words(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, room: int, extra: float) -> None:
+    x = float(room)
+    for word in text.split(" "):
+        pen.text((x, room), word, fill=255, font=font)
+        x += font.getlength(word + " ") + extra
+
+
+def _draw_letters(
+    pen: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, room: int, letters: float, words: float
+) -> None:
+    x = float(room)
+    for character in text:
+        pen.text((x, room), character, fill=255, font=font)
+        x += font.getlength(character) + letters + (words if character == " " else 0.0)
+
+
+def colour(rng: Random, mask: Mask, layout: Layout) -> Pixels:
+    """Ink and paper greys: black on white, faint, toned, or light on dark."""
+    if rng.random() < layout.plain:
+        paper, ink = 255, 0
+    else:
+        paper = rng.randint(165, 255)
+        ink = rng.randint(0, 90) if rng.random() < 0.75 else rng.randint(60, max(61, paper - 55))
+    if rng.random() < layout.inverted:
+        paper, ink = 255 - paper, 255 - ink
+    table = np.rint(np.linspace(paper, ink, 256)).astype(np.uint8)
+    page: Pixels = table[mask]
+    return page

@@ -1,0 +1,113 @@
+"""`ocrformer train`: LightningCLI with this project's defaults."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import TQDMProgressBar, WeightAveraging
+from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from ocrformer.model.network import save
+from ocrformer.training.batches import Batch
+from ocrformer.training.data import LineData
+from ocrformer.training.module import LineModule
+
+
+class LineProgress(TQDMProgressBar):
+    """One bar over all steps, with lines per second and time left."""
+
+    def __init__(self, refresh_rate: int = 20) -> None:
+        super().__init__(refresh_rate=refresh_rate)
+        self._lines = 0
+        self._since = time.perf_counter()
+
+    def init_train_tqdm(self) -> Any:
+        """A bar as long as the run."""
+        bar = super().init_train_tqdm()
+        bar.bar_format = "{desc} {percentage:3.1f}% {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+        return bar
+
+    @property
+    def total_train_batches(self) -> int | float:
+        """Steps of the run rather than of an epoch, which never ends."""
+        steps = self.trainer.max_steps
+        return steps if steps > 0 else super().total_train_batches
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._lines, self._since = 0, time.perf_counter()
+        super().on_train_start(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Count the lines."""
+        self._lines += len(batch.images) * trainer.world_size
+        pl_module.log("lines/s", self._lines / (time.perf_counter() - self._since), prog_bar=True)
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+
+class Averaging(WeightAveraging):
+    """Exponential average of the weights, with which validation reads and which is exported after each validation.
+
+    The average forgets its beginnings: after n updates it spans the last tenth of them, at most 1 / (1 - decay).
+
+    Args:
+        decay: Share of the average that an update keeps, in the long run.
+    """
+
+    def __init__(self, decay: float = 0.9995) -> None:
+        def update(average: Any, current: Any, updates: Any) -> None:
+            keep = min(decay, (1 + int(updates)) / (10 + int(updates)))
+            if average[0].is_floating_point():
+                torch._foreach_lerp_(average, current, 1 - keep)
+            else:
+                torch._foreach_copy_(average, current)
+
+        super().__init__(multi_avg_fn=torch.no_grad()(update))
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write `last.safetensors` into the log folder, then go back to the current weights."""
+        if trainer.is_global_zero and trainer.log_dir and not trainer.sanity_checking:
+            assert isinstance(pl_module, LineModule)
+            Path(trainer.log_dir).mkdir(parents=True, exist_ok=True)
+            save(Path(trainer.log_dir) / "last.safetensors", pl_module.bundle())
+        super().on_validation_epoch_end(trainer, pl_module)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train as the YAML files and options say.
+
+    Exits with status 143 after a checkpoint if the process is asked to end (SIGTERM).
+    """
+    try:
+        LightningCLI(
+            LineModule,
+            LineData,
+            args=list(arguments) if arguments is not None else None,
+            seed_everything_default=0,
+            save_config_kwargs={"overwrite": True},
+            trainer_defaults={
+                "max_epochs": -1,
+                "use_distributed_sampler": False,
+                "check_val_every_n_epoch": None,
+                "num_sanity_val_steps": 0,
+                "precision": "bf16-mixed",
+                "gradient_clip_val": 1.0,
+                "callbacks": [LineProgress()],
+            },
+            auto_configure_optimizers=False,
+        )
+    except SIGTERMException:
+        sys.exit(143)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""`ocrformer synth`: synthetic lines on disk, to look at or to train other programs with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+from PIL import Image
+
+from ocrformer.charset import Charset
+from ocrformer.image import prepare
+from ocrformer.training.data import SyntheticConfig, voices_of
+from ocrformer.training.fonts import font_places, load_faces
+from ocrformer.training.lines import LineFactory
+from ocrformer.training.sheet import contact_sheet, picture_of
+
+_HEIGHT = 32
+
+
+def write_lines(
+    folder: Path,
+    *,
+    fonts: Sequence[str],
+    text: Sequence[str],
+    number: int,
+    width: int,
+    seed: int,
+    korean: float = 0.0,
+    korean_text: Sequence[str] = (),
+) -> int:
+    """Write `number` lines as they are before the reader's intake, `labels.tsv` and `sheet.png`.
+
+    Args:
+        folder: Created if need be.
+        fonts: Font files and folders.
+        text: Text files and folders.
+        number: How many lines.
+        width: Greatest width once a line is scaled to 32 pixels height.
+        seed: Decides every line.
+        korean: Share of Korean lines.
+        korean_text: Korean text files and folders.
+
+    Returns:
+        The number of lines written.
+    """
+    charset = Charset.default()
+    faces = load_faces(font_places(fonts), charset)
+    config = SyntheticConfig(text=list(text), korean=korean, korean_text=list(korean_text))
+    factory = LineFactory(voices_of(config, charset, faces), _HEIGHT)
+    folder.mkdir(parents=True, exist_ok=True)
+    pages = []
+    for index in range(number):
+        rng = Random(f"synth:{seed}:{index}")
+        pages.append(factory.page(rng, rng.randint(min(48, width), width)))
+    digits = len(str(number))
+    names = [f"{index:0{digits}d}.png" for index in range(number)]
+    for name, (_, page) in zip(names, pages, strict=True):
+        Image.fromarray(page).save(folder / name)
+    rows = [f"{name}\t{written}\n" for name, (written, _) in zip(names, pages, strict=True)]
+    (folder / "labels.tsv").write_text("".join(rows), "utf-8")
+    shown = pages[:120]
+    pictures = [picture_of(prepare(page, _HEIGHT)) for _, page in shown]
+    contact_sheet(pictures, [[written] for written, _ in shown]).save(folder / "sheet.png")
+    return number

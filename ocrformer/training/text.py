@@ -1,0 +1,195 @@
+"""What the lines say: running text from corpora or word frequencies, mixed with the values that documents hold."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from ocrformer.charset import Charset, normalise
+from ocrformer.training import phrases, values
+
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_STRAIGHT = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "—": "--", "–": "-", "…": "..."})
+_LATIN1_LANGUAGES = ("fr", "de", "es", "it", "pt", "nl", "sv", "da", "nb", "fi")
+_VOCABULARY = 30_000
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Shares of the kinds of text in one domain; they need not add up to one."""
+
+    running: float
+    receipt: float
+    screen: float
+    rare: float
+
+
+DOCUMENT = Mixture(running=0.80, receipt=0.08, screen=0.02, rare=0.10)
+RECEIPT = Mixture(running=0.16, receipt=0.74, screen=0.02, rare=0.08)
+SCREEN = Mixture(running=0.45, receipt=0.12, screen=0.33, rare=0.10)
+
+
+class Lexicon:
+    """Words of one language with their frequencies, flattened so that rare words are met too."""
+
+    def __init__(self, counts: Iterable[tuple[str, float]]) -> None:
+        pairs = [(word, weight) for word, weight in counts if word]
+        self.words = [word for word, _ in pairs]
+        self._cumulative = list(itertools.accumulate(weight**0.6 for _, weight in pairs))
+
+    @classmethod
+    def of_language(cls, language: str) -> Lexicon:
+        """From the word-frequency package, which carries its lists."""
+        import wordfreq
+
+        frequencies = wordfreq.get_frequency_dict(language, "small")
+        common = sorted(frequencies.items(), key=lambda pair: -pair[1])[:_VOCABULARY]
+        return cls((word, weight) for word, weight in common if _WORD.fullmatch(word))
+
+    def draw(self, rng: Random) -> str:
+        """One word."""
+        return self.words[bisect_left(self._cumulative, rng.random() * self._cumulative[-1])]
+
+
+class Prose:
+    """Running text cut anywhere between words from text files."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def draw(self, rng: Random, length: int) -> str:
+        """About `length` characters, whole words."""
+        start = rng.randrange(max(1, len(self.text) - length - 64))
+        start = self.text.find(" ", start) + 1
+        end = self.text.find(" ", start + length)
+        return self.text[start : end if end > 0 else None]
+
+
+class TextSource:
+    """Draws the text of one line.
+
+    Args:
+        charset: Only its characters are produced.
+        files: Text corpora, sentences or paragraphs a line; without any, words come from word frequencies.
+        language: Language of the words in receipts, names and addresses.
+        emphasised: Characters that random strings should hold more often than others.
+    """
+
+    def __init__(
+        self, charset: Charset, files: Sequence[Path] = (), language: str = "en", emphasised: Iterable[str] = ()
+    ) -> None:
+        self.charset = charset
+        keep = str.maketrans(dict.fromkeys("_*|", None))
+        self.prose = [Prose(normalise(path.read_text("utf-8")).translate(keep)) for path in files]
+        self._prose_weights = [len(prose.text) ** 0.5 for prose in self.prose]
+        self.korean = language == "ko"
+        self.lexicon = Lexicon.of_language(language)
+        self.foreign = [Lexicon.of_language(name) for name in (("en",) if self.korean else _LATIN1_LANGUAGES)]
+        plain = [c for c in charset.characters if not "\u1100" <= c <= "\u31ff"]
+        emphasis = sorted(emphasised)
+        self.alphabet = plain + emphasis * (len(plain) // max(1, len(emphasis)))
+        self.syllables = [chr(code) for code in range(0xAC00, 0xD7A4)] if self.korean else []
+
+    def draw(self, rng: Random, mixture: Mixture, length: int) -> str:
+        """Text of at most roughly `length` characters, of the kind that the mixture asks for."""
+        kind = rng.choices(("running", "receipt", "screen", "rare"), _weights(mixture))[0]
+        if kind == "running":
+            text = self._case(rng, self._running(rng, length))
+        elif kind == "rare":
+            text = self._joined(rng, length, self._rare)
+        else:
+            text = self._joined(rng, length, phrases.receipt if kind == "receipt" else phrases.screen)
+        if self.korean and rng.random() < 0.2:
+            text = f"{text} {phrases.korean(rng)}" if rng.random() < 0.5 else f"{phrases.korean(rng)} {text}"
+        if rng.random() < 0.25:
+            text = text.translate(_STRAIGHT)
+        return self._readable(text)
+
+    def _joined(self, rng: Random, length: int, make: phrases.Maker) -> str:
+        parts = [make(rng, self.lexicon.draw)]
+        while sum(map(len, parts)) + len(parts) < length:
+            parts.append(make(rng, self.lexicon.draw))
+        return " ".join(parts)
+
+    def _rare(self, rng: Random, words: phrases.Words) -> str:
+        """Random strings; in Korean mostly syllables drawn uniformly, so that the rarest are met too."""
+        if self.syllables and rng.random() < 0.75:
+            return "".join(rng.choices(self.syllables, k=rng.randint(1, 8)))
+        return phrases.rare(rng, self.alphabet)
+
+    def _running(self, rng: Random, length: int) -> str:
+        if self.prose and rng.random() < 0.88:
+            text = rng.choices(self.prose, self._prose_weights)[0].draw(rng, length)
+        else:
+            text = self._invented(rng, length)
+        return _decorate(rng, text) if rng.random() < 0.25 else text
+
+    def _invented(self, rng: Random, length: int) -> str:
+        """Words drawn independently, with punctuation: no language model can help to read them."""
+        lexicon = self.lexicon if rng.random() < 0.5 else rng.choice(self.foreign)
+        parts: list[str] = []
+        size = 0
+        while size < length:
+            word = lexicon.draw(rng)
+            roll = rng.random()
+            word = word.capitalize() if roll < 0.2 else word.upper() if roll < 0.25 else word
+            if rng.random() < 0.06:
+                word = rng.choice((values.date, values.price, values.quantity, values.code))(rng)
+            word += rng.choice((",", ".", ";", ":", "!", "?", ")", "”", "…", " –", " —")) if rng.random() < 0.15 else ""
+            parts.append(word)
+            size += len(word) + 1
+        return " ".join(parts)
+
+    def _case(self, rng: Random, text: str) -> str:
+        roll = rng.random()
+        if roll < 0.80:
+            return text
+        return (
+            text.upper()
+            if roll < 0.88
+            else text.title()
+            if roll < 0.94
+            else text.lower()
+            if roll < 0.98
+            else text.swapcase()
+        )
+
+    def _readable(self, text: str) -> str:
+        for character in self.charset.missing(text):
+            text = text.replace(character, "")
+        return normalise(text)
+
+
+def _weights(mixture: Mixture) -> tuple[float, float, float, float]:
+    return mixture.running, mixture.receipt, mixture.screen, mixture.rare
+
+
+def _decorate(rng: Random, text: str) -> str:
+    """Line ends, headings, references and lists, as pages have them."""
+    number = rng.randint(1, 400)
+    return rng.choice(
+        (
+            f"{text[:-2]}-",
+            f"{number} {text.upper()}",
+            f"{text} {number}",
+            f"{rng.randint(1, 20)}. {text}",
+            f"{rng.randint(1, 9)}.{rng.randint(1, 9)} {text}",
+            f"• {text}",
+            f"({rng.choice('abcdefivx')}) {text}",
+            f"[{number}] {text}",
+            f"{text} [{rng.choice(('Aho et al. 1974', str(number), '12, 13', 'Smith 1988b'))}]",
+            f"{text} ({rng.choice(('see Fig. 3', '1987', 'ibid.', 'p. 12', 'A.M.', str(number)))})",
+            f"“{text}”",
+            f"{rng.choice('①②③④⑤⑥⑦⑧⑨⑩')} {text}",
+            f"§ {rng.randint(1, 99)} {text}",
+            f"{text} © {number + 1600}",
+            f"{text}: {values.date(rng)}",
+            f"{values.date(rng)} — {text}",
+            f"{text} {values.price(rng)}, {values.quantity(rng)}",
+        )
+    )

@@ -1,0 +1,187 @@
+"""Many images to rows: decoding beside the model, windows sorted by width, rows in order, interrupted runs resumed."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field, replace
+
+from ocrformer.config import DecodeOptions
+from ocrformer.image import ImageError, Pixels, load_pages, prepare
+from ocrformer.line import Line
+from ocrformer.outputs import Row
+from ocrformer.sources import Item
+
+WINDOW = 512
+"""Items that are sorted by width together; also what an interruption loses at most."""
+_FIRST_WINDOW = 32  # the first result comes soon; windows then double
+_CHUNK = 16  # items that one decoding task takes
+_AHEAD = 2  # windows decoded in advance
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One picture ready for the network, or the reason why not."""
+
+    name: str
+    pixels: Pixels | None
+    width: int = 0
+    height: int = 0
+    error: str | None = None
+
+
+Stamp = tuple[str, int, int]
+"""What tells one version of a file from another: name, size, time of change."""
+
+
+def stamp(item: Item) -> Stamp:
+    """The identity by which finished items are known."""
+    return item.name, item.size, item.modified
+
+
+def decode(item: Item, height: int) -> list[Decoded]:
+    """Pictures of an item as prepared lines; pages of a TIFF are `name#1`, `name#2`, ..."""
+    if item.error is not None:
+        return [Decoded(item.name, None, error=item.error)]
+    decoded: list[Decoded] = []
+    try:
+        for page in load_pages(item.content(), name=item.name):
+            line = prepare(page, height, item.name)
+            decoded.append(Decoded(item.name, line, page.shape[1], page.shape[0]))
+    except ImageError as error:
+        decoded.append(Decoded(item.name, None, error=str(error)))
+    except OSError as error:
+        decoded.append(Decoded(item.name, None, error=f"{item.name}: cannot open file ({error.strerror or error})"))
+    if len(decoded) > 1:
+        return [replace(one, name=f"{one.name}#{number}") for number, one in enumerate(decoded, 1)]
+    return decoded
+
+
+_Pages = list[list[Decoded]]
+
+
+def _decode_all(items: Sequence[Item], height: int) -> _Pages:
+    return [decode(item, height) for item in items]
+
+
+@dataclass
+class Result:
+    """An item with all its rows and prepared lines (None where there is an error)."""
+
+    item: Item
+    rows: list[Row]
+    lines: list[Pixels | None]
+
+
+Read = Callable[[Sequence[Pixels], DecodeOptions], list[Line]]
+"""Reads prepared lines, in order."""
+
+
+@dataclass
+class Transcriber:
+    """Turns items into rows.
+
+    Attributes:
+        read: Reads prepared lines.
+        height: Line height of the model.
+        options: How to decode.
+        executor: Where pictures are decoded; a process pool or a thread pool.
+        min_confidence: Less confident lines are marked `suspect`.
+        timing: Note the milliseconds of each row (then two runs differ in them).
+        skipped: Items that an earlier run had finished, counted while running.
+    """
+
+    read: Read
+    height: int
+    options: DecodeOptions
+    executor: Executor
+    min_confidence: float = 0.0
+    timing: bool = False
+    skipped: int = 0
+
+    def run(self, items: Iterable[Item], is_done: Callable[[Item], bool] = lambda _: False) -> Iterator[list[Result]]:
+        """Results window by window, in order of the items.
+
+        Windows are cut from all items, finished ones too, and a window with anything left to do is read whole: a
+        resumed run forms the same batches as an unbroken one and writes the same bytes.
+
+        Args:
+            items: What to read.
+            is_done: Whether an earlier run finished an item.
+        """
+        waiting: deque[tuple[list[Item], list[Future[_Pages]], list[bool]]] = deque()
+        for window in _windows(items):
+            fresh = [not is_done(item) for item in window]
+            self.skipped += fresh.count(False)
+            if any(fresh):
+                waiting.append((window, self._submit(window), fresh))
+            if len(waiting) > _AHEAD:
+                yield self._finish(*waiting.popleft())
+        while waiting:
+            yield self._finish(*waiting.popleft())
+
+    def _submit(self, window: Sequence[Item]) -> list[Future[_Pages]]:
+        chunks = [window[start : start + _CHUNK] for start in range(0, len(window), _CHUNK)]
+        return [self.executor.submit(_decode_all, chunk, self.height) for chunk in chunks]
+
+    def _finish(self, window: list[Item], futures: list[Future[_Pages]], fresh: list[bool]) -> list[Result]:
+        decoded = list(itertools.chain.from_iterable(future.result() for future in futures))
+        lines = [one.pixels for pictures in decoded for one in pictures if one.pixels is not None]
+        started = time.perf_counter()
+        read = iter(self.read(lines, self.options))
+        each = 1000 * (time.perf_counter() - started) / max(1, len(lines)) if self.timing else None
+        results = []
+        for item, pictures in zip(window, decoded, strict=True):
+            rows = [self._row(item, one, next(read) if one.pixels is not None else None, each) for one in pictures]
+            results.append(Result(item, rows, [one.pixels for one in pictures]))
+        return [result for result, wanted in zip(results, fresh, strict=True) if wanted]
+
+    def _row(self, item: Item, picture: Decoded, line: Line | None, milliseconds: float | None) -> Row:
+        if line is not None and line.status == "ok" and line.confidence < self.min_confidence:
+            line = replace(line, status="suspect")
+        size = (picture.width, picture.height)
+        spent = milliseconds if line is not None else None
+        return Row(picture.name, line, picture.error, *size, milliseconds=spent, modified=item.modified)
+
+
+def _windows(items: Iterable[Item]) -> Iterator[list[Item]]:
+    size = _FIRST_WINDOW
+    iterator = iter(items)
+    while window := list(itertools.islice(iterator, size)):
+        yield window
+        size = min(WINDOW, 2 * size)
+
+
+@dataclass
+class Summary:
+    """Counts of a run, for its closing line."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    confidence: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Count some rows."""
+        for row in rows:
+            self.statuses[row.status] += 1
+            self.confidence += row.line.confidence if row.line else 0.0
+
+    @property
+    def rate(self) -> float:
+        """Images per second so far."""
+        return self.statuses.total() / max(1e-9, time.perf_counter() - self.started)
+
+    @property
+    def failed(self) -> int:
+        """Images that could not be read."""
+        return self.statuses["failed"]
+
+    def __str__(self) -> str:
+        """One line: read, empty, suspect, failed, mean confidence, rate."""
+        read = self.statuses.total() - self.failed
+        mean = self.confidence / read if read else 0.0
+        counts = f"read {read:,}, of these empty {self.statuses['empty']:,} and suspect {self.statuses['suspect']:,}"
+        return f"{counts}; failed {self.failed:,}; mean confidence {mean:.3f}; {self.rate:,.0f} images/s"

@@ -1,0 +1,127 @@
+"""Lines of concurrent requests share batches; no request waits for company, none sees another's result or error."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ocrformer import DecodeOptions, Line
+
+Pixels = npt.NDArray[np.uint8]
+"""A prepared line."""
+Read = Callable[[Sequence[Pixels], DecodeOptions], list[Line]]
+Observe = Callable[[int, float, float], None]
+"""Told of each batch: its lines, the longest wait in seconds, the model's seconds."""
+
+
+class BusyError(Exception):
+    """The queue is full.
+
+    Args:
+        retry_after: Seconds after which it should have room.
+    """
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"busy, try again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """One line in the queue."""
+
+    line: Pixels
+    options: DecodeOptions
+    result: asyncio.Future[Line]
+    since: float = field(default_factory=time.perf_counter)
+
+
+class Batcher:
+    """Collects lines while the model is busy and hands it the next batch as soon as it is free.
+
+    Args:
+        read: Reads lines; runs in the executor, one call at a time.
+        executor: One thread that owns the model.
+        batch: Lines per call.
+        queue: Lines that may wait.
+        observe: Called after each batch.
+    """
+
+    def __init__(self, read: Read, executor: Executor, *, batch: int, queue: int, observe: Observe) -> None:
+        self._read, self._executor, self._observe = read, executor, observe
+        self._batch, self._limit = batch, queue
+        self._queue: deque[_Waiting] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self._rate = 100.0  # lines per second, for Retry-After
+
+    @property
+    def waiting(self) -> int:
+        """Lines in the queue."""
+        return len(self._queue)
+
+    async def read(self, lines: Sequence[Pixels], options: DecodeOptions) -> list[Line]:
+        """Read the lines of one request, in order.
+
+        If the caller is cancelled, its lines leave the queue.
+
+        Raises:
+            BusyError: If the queue has no room for them.
+        """
+        if len(self._queue) + len(lines) > self._limit and self._queue:
+            raise BusyError(1 + int(len(self._queue) / self._rate))
+        loop = asyncio.get_running_loop()
+        waiting = [_Waiting(line, options, loop.create_future()) for line in lines]
+        self._queue.extend(waiting)
+        if self._worker is None or self._worker.done():
+            self._worker = loop.create_task(self._work())
+        try:
+            return list(await asyncio.gather(*(one.result for one in waiting)))
+        finally:
+            for one in waiting:
+                one.result.cancel()  # done ones do not mind; the others are dropped from the queue
+
+    async def close(self) -> None:
+        """Answer what is in the queue."""
+        if self._worker is not None:
+            await asyncio.gather(self._worker, return_exceptions=True)
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while batch := self._next():
+            started = time.perf_counter()
+            lines, options = [one.line for one in batch], batch[0].options
+            try:
+                read = await loop.run_in_executor(self._executor, self._read, lines, options)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
+                for one in batch:
+                    if not one.result.done():
+                        one.result.set_exception(error)
+                continue
+            spent = time.perf_counter() - started
+            self._rate = 0.8 * self._rate + 0.2 * len(batch) / max(spent, 1e-6)
+            self._observe(len(batch), started - batch[0].since, spent)
+            for one, line in zip(batch, read, strict=True):
+                if not one.result.done():
+                    one.result.set_result(line)
+
+    def _next(self) -> list[_Waiting]:
+        """The oldest lines that share their options; cancelled ones are dropped."""
+        batch: list[_Waiting] = []
+        others: list[_Waiting] = []
+        while self._queue and len(batch) < self._batch:
+            one = self._queue.popleft()
+            if one.result.done():
+                continue
+            if batch and one.options != batch[0].options:
+                others.append(one)
+            else:
+                batch.append(one)
+        self._queue.extendleft(reversed(others))
+        return batch

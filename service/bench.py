@@ -1,0 +1,192 @@
+"""`make bench-service`: throughput and latency over HTTP beside reading in-process, then a long soak.
+
+Starts the service on a free loopback port, sends every line image as a raw body from 1, 8 and 32 concurrent clients,
+and compares with `OCRformer.read` on the same bytes in the same run. Every answer must be the text that reading
+in-process gives for that image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from ocrformer import OCRformer
+from ocrformer.datasets import load_samples
+
+_HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one load gave.
+
+    Attributes:
+        clients: Concurrent connections, each with one request at a time.
+        rate: Images per second.
+        milliseconds: Latency at the 50th, 95th and 99th percentile.
+        wrong: Answers that are not the text of their image.
+    """
+
+    clients: int
+    rate: float
+    milliseconds: tuple[float, float, float]
+    wrong: int
+
+
+def main() -> None:
+    """Measure, print Markdown, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="samples", help="folder of labelled line images")
+    parser.add_argument("--lines", type=int, default=1000, help="images used")
+    parser.add_argument("--soak", type=int, default=0, help="requests of the soak at the end")
+    parser.add_argument("--json", help="write all figures to this file")
+    options = parser.parse_args()
+    paths = [Path(sample.name) for sample in load_samples(options.data)][: options.lines]
+    images = [path.read_bytes() for path in paths]
+    reader = OCRformer.from_pretrained()
+    texts = [line.text for line in reader.read(images)]
+    inside, alone = in_process(reader, images)
+    with service() as (port, process):
+        loads = [asyncio.run(load(port, images, texts, clients)) for clients in (1, 8, 32)]
+        growth = soak(port, process, images, texts, options.soak) if options.soak else None
+    print(report(inside, alone, loads, growth))  # noqa: T201 - this is a program
+    if options.json:
+        figures = {"in_process": inside, "alone_ms": alone, "loads": [vars(one) for one in loads], "soak": growth}
+        Path(options.json).write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def in_process(reader: OCRformer, images: Sequence[bytes]) -> tuple[float, float]:
+    """Images per second of one `read` of all, best of three; and median milliseconds of reading one alone."""
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        reader.read(images)
+        seconds.append(time.perf_counter() - started)
+    alone = []
+    for image in images[:200]:
+        started = time.perf_counter()
+        reader.read([image])
+        alone.append(1000 * (time.perf_counter() - started))
+    return len(images) / min(seconds), float(np.median(alone))
+
+
+@contextlib.contextmanager
+def service() -> Iterator[tuple[int, psutil.Process]]:
+    """Port and process of a running service."""
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as home:
+        command = [sys.executable, "-m", "bentoml", "serve", "service.service:TextLines", "--host", _HOST]
+        started = subprocess.Popen(
+            [*command, "--port", str(port)],
+            env=os.environ | {"BENTOML_HOME": home, "BENTOML_DO_NOT_TRACK": "True"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            _wait(port)
+            yield port, psutil.Process(started.pid)
+        finally:
+            started.send_signal(signal.SIGTERM)
+            started.wait(30)
+
+
+def _wait(port: int) -> None:
+    for _ in range(300):
+        with contextlib.suppress(OSError, urllib.error.URLError):
+            if urllib.request.urlopen(f"http://{_HOST}:{port}/readyz", timeout=2).status == 200:
+                return
+        time.sleep(0.2)
+    raise RuntimeError("the service did not start within a minute: try `ocrformer serve`")
+
+
+async def load(port: int, images: Sequence[bytes], texts: Sequence[str], clients: int, requests: int = 0) -> Load:
+    """Send each image once, or `requests` in all, from some clients."""
+    numbers = iter(range(requests or len(images)))
+    results: list[tuple[float, bool]] = []
+
+    async def client() -> None:
+        reader, writer = await asyncio.open_connection(_HOST, port)
+        for number in numbers:
+            index = number % len(images)
+            started = time.perf_counter()
+            answer = await _ask(reader, writer, images[index])
+            results.append((1000 * (time.perf_counter() - started), answer == texts[index] + "\n"))
+        writer.close()
+
+    started = time.perf_counter()
+    await asyncio.gather(*(client() for _ in range(clients)))
+    rate = len(results) / (time.perf_counter() - started)
+    p50, p95, p99 = np.percentile([taken for taken, _ in results], [50, 95, 99]).tolist()
+    return Load(clients, rate, (p50, p95, p99), sum(not right for _, right in results))
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, image: bytes) -> str:
+    """POST one image over a kept connection; sockets by hand because the client shares the cores it measures."""
+    head = f"POST /read HTTP/1.1\r\nHost: bench\r\nContent-Type: image/png\r\nContent-Length: {len(image)}\r\n"
+    writer.write(f"{head}Accept: text/plain\r\n\r\n".encode() + image)
+    status, *fields = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
+    body = (await reader.readexactly(int(headers["content-length"]))).decode()
+    return body if status.split()[1] == "200" else f"status {status}"
+
+
+def soak(
+    port: int, process: psutil.Process, images: Sequence[bytes], texts: Sequence[str], requests: int
+) -> dict[str, float]:
+    """Resident megabytes before, half-way and after many requests, and how many answers were wrong."""
+    first = asyncio.run(load(port, images, texts, 32, requests // 2))
+    middle = _resident(process)
+    second = asyncio.run(load(port, images, texts, 32, requests - requests // 2))
+    after = _resident(process)
+    return {"requests": requests, "middle": middle, "after": after, "growth": after / middle - 1,
+            "wrong": first.wrong + second.wrong}  # fmt: skip
+
+
+def _resident(process: psutil.Process) -> float:
+    family = [process, *process.children(recursive=True)]
+    return float(sum(one.memory_info().rss for one in family)) / 1e6
+
+
+def report(inside: float, alone: float, loads: Sequence[Load], growth: dict[str, float] | None) -> str:
+    """The figures as Markdown."""
+    lines = [
+        "| clients | images/s | share of in-process | p50 ms | p95 ms | p99 ms | wrong answers |",
+        "|---|---|---|---|---|---|---|",
+        *(
+            f"| {one.clients} | {one.rate:.0f} | {one.rate / inside:.0%} "
+            f"| {' | '.join(f'{taken:.1f}' for taken in one.milliseconds)} | {one.wrong} |"
+            for one in loads
+        ),
+        "",
+        f"In-process: {inside:.0f} images/s in one call, {alone:.1f} ms for one alone (median); one client over HTTP "
+        f"waits {loads[0].milliseconds[0] - alone:.1f} ms longer.",
+    ]
+    if growth:
+        lines.append(
+            f"Soak of {growth['requests']:.0f} requests: {growth['middle']:.0f} MB half-way, {growth['after']:.0f} MB "
+            f"at the end ({growth['growth']:+.1%}), {growth['wrong']:.0f} wrong answers."
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

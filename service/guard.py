@@ -1,0 +1,173 @@
+"""ASGI guard in front of the service: request ids, API key, body limits, security headers, JSON access log."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_OPEN = ("/livez", "/readyz", "/healthz", "/", "/docs", "/docs.json", "/static")
+_ID = re.compile(r"[\w.:-]{1,64}")
+_HEADERS = {
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"x-frame-options": b"DENY",
+    b"content-security-policy": (
+        b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+        b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+}
+_log = logging.getLogger("ocrformer.access")
+
+
+def write_access_log() -> None:
+    """Send the access log to standard error as bare JSON lines."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    _log.handlers = [handler]
+    _log.setLevel(logging.INFO)
+    _log.propagate = False
+
+
+Reject = Callable[[str], None]
+"""Told why a request was refused, for the metrics."""
+
+
+class RequestError(Exception):
+    """A request that is answered with an error as a whole.
+
+    Args:
+        status: HTTP status.
+        code: Kind of fault, for programs.
+        message: One sentence.
+        headers: Further response headers.
+    """
+
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.headers = status, code, message, dict(headers or {})
+
+
+class Guard:
+    """Checks what can be checked before a request is parsed, and finishes every response.
+
+    Args:
+        app: The application behind.
+        api_key: Key that clients must send as `Authorization: Bearer` or `X-API-Key`; empty for none.
+        max_body: Bytes of one request.
+        body_timeout: Seconds in which a body must have arrived.
+        rejected: Told why a request was refused.
+    """
+
+    def __init__(self, app: ASGIApp, *, api_key: str, max_body: int, body_timeout: float, rejected: Reject) -> None:
+        self._app, self._key, self._max_body, self._body_timeout = app, api_key.encode(), max_body, body_timeout
+        self._rejected = rejected
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        request_id = headers.get(b"x-request-id", b"").decode("latin-1")
+        if not _ID.fullmatch(request_id):
+            request_id = uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        exchange = _Exchange(scope, send, request_id)
+        if not self._allowed(scope["path"], headers):
+            self._rejected("unauthorized")
+            await exchange.refuse(401, "unauthorized", "send the API key as `Authorization: Bearer KEY` or `X-API-Key`")
+        elif _declared_length(headers) > self._max_body:
+            self._rejected("body_too_large")
+            await exchange.refuse(413, "body_too_large", self._size_message)
+        else:
+            await self._app(scope, self._limited(receive), exchange.send)
+        exchange.log()
+
+    @property
+    def _size_message(self) -> str:
+        return f"the body is larger than {self._max_body:,} bytes"
+
+    def _allowed(self, path: str, headers: dict[bytes, bytes]) -> bool:
+        if not self._key or path in _OPEN or path.startswith("/static/"):
+            return True
+        bearer = headers.get(b"authorization", b"").partition(b" ")
+        sent = headers.get(b"x-api-key") or (bearer[2].strip() if bearer[0].lower() == b"bearer" else b"")
+        return hmac.compare_digest(sent, self._key)
+
+    def _limited(self, receive: Receive) -> Receive:
+        """The body as it comes; whoever reads it gets `RequestError` when it is too large or too slow."""
+        deadline = time.monotonic() + self._body_timeout
+        received = 0
+        complete = False
+
+        async def limited() -> Message:
+            nonlocal received, complete
+            if complete:
+                return await receive()  # waits for the client to go away
+            try:
+                message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                sentence = f"the body did not arrive within {self._body_timeout:g} s"
+                raise RequestError(408, "body_too_slow", sentence) from None
+            received += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
+            if received > self._max_body:
+                raise RequestError(413, "body_too_large", self._size_message)
+            return message
+
+        return limited
+
+
+class _Exchange:
+    """One request and its response."""
+
+    def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
+        self._scope, self._send, self._id = scope, send, request_id
+        self._started = time.perf_counter()
+        self._status = 0
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on, adding headers to the first."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            present = {name.lower() for name, _ in message.get("headers", [])}
+            added = [*_HEADERS.items(), (b"x-request-id", self._id.encode())]
+            headers: Iterable[tuple[bytes, bytes]] = [(n, v) for n, v in added if n not in present]
+            message = {**message, "headers": [*message.get("headers", []), *headers]}
+        await self._send(message)
+
+    async def refuse(self, status: int, code: str, sentence: str) -> None:
+        """Answer with an error, unless an answer has begun."""
+        if self._status:
+            return
+        body = json.dumps({"error": {"code": code, "message": sentence}, "request_id": self._id}).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        headers.append((b"connection", b"close"))
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+    def log(self) -> None:
+        """One JSON line without any content."""
+        state = self._scope["state"]
+        record = {
+            "request_id": self._id,
+            "method": self._scope["method"],
+            "path": self._scope["path"],
+            "status": self._status,
+            "milliseconds": round(1000 * (time.perf_counter() - self._started), 1),
+            "images": state.get("images", 0),
+        }
+        _log.info(json.dumps(record))
+
+
+def _declared_length(headers: dict[bytes, bytes]) -> int:
+    declared = headers.get(b"content-length", b"0")
+    return int(declared) if declared.isdigit() else 0

@@ -1,0 +1,43 @@
+"""Prometheus metrics of the service; BentoML serves them at /metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prometheus_client import Counter, Histogram
+
+from ocrformer import ImageError, Line
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """Counts what is read and refused, and how long lines wait and are read."""
+
+    def __init__(self) -> None:
+        self.requests = Counter("ocrformer_requests", "Requests whose images were read")
+        self.images = Counter("ocrformer_images", "Images by status", ["status"])
+        self.characters = Counter("ocrformer_characters", "Characters written")
+        self.rejects = Counter("ocrformer_rejects", "Requests refused, by reason", ["reason"])
+        self.batch_lines = Histogram(
+            "ocrformer_batch_lines", "Lines per batch", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+        )
+        self.queue_seconds = Histogram("ocrformer_queue_seconds", "Longest wait in a batch", buckets=_SECONDS)
+        self.model_seconds = Histogram("ocrformer_model_seconds", "Time of the model per batch", buckets=_SECONDS)
+
+    def results(self, results: Sequence[Line | ImageError]) -> None:
+        """Count the images of one request."""
+        self.requests.inc()
+        for result in results:
+            self.images.labels(result.status if isinstance(result, Line) else "failed").inc()
+            self.characters.inc(len(result.text) if isinstance(result, Line) else 0)
+
+    def batch(self, lines: int, waited: float, spent: float) -> None:
+        """Note one batch."""
+        self.batch_lines.observe(lines)
+        self.queue_seconds.observe(waited)
+        self.model_seconds.observe(spent)
+
+    def rejected(self, reason: str) -> None:
+        """Count a refused request."""
+        self.rejects.labels(reason).inc()

@@ -1,0 +1,203 @@
+"use strict";
+
+const TEXTS = {
+  en: {
+    subtitle: "Images of text lines in, text out.", docs: "API documentation",
+    drop: "Drop, paste or choose images of single text lines",
+    hint: "PNG, JPEG, TIFF, WebP and others; nothing is stored.",
+    key: "API key", copyAll: "Copy all text", json: "Download JSON", csv: "Download CSV", clear: "Clear",
+    copy: "Copy", copied: "Copied", reading: n => `Reading ${n} image${n === 1 ? "" : "s"} …`,
+    done: (n, ms) => `${n} image${n === 1 ? "" : "s"} read in ${ms} ms`, empty: "no text found",
+    ok: "sure", suspect: "please check", emptyStatus: "empty", failed: "not read",
+    needKey: "This server wants an API key.", unreachable: "The server cannot be reached.",
+    picture: "Picture of the line", where: "Where did it look?", hover: "Point at a character.",
+  },
+  ko: {
+    subtitle: "한 줄 이미지를 넣으면 글자를 읽어 줍니다.", docs: "API 문서",
+    drop: "한 줄 이미지를 끌어다 놓거나 붙여 넣거나 선택하세요",
+    hint: "PNG, JPEG, TIFF, WebP 등. 이미지는 저장되지 않습니다.",
+    key: "API 키", copyAll: "모두 복사", json: "JSON 내려받기", csv: "CSV 내려받기", clear: "지우기",
+    copy: "복사", copied: "복사됨", reading: n => `이미지 ${n}개를 읽는 중 …`,
+    done: (n, ms) => `이미지 ${n}개를 ${ms} ms에 읽었습니다`, empty: "글자가 없습니다",
+    ok: "확실함", suspect: "확인 필요", emptyStatus: "비어 있음", failed: "읽지 못함",
+    needKey: "이 서버는 API 키가 필요합니다.", unreachable: "서버에 연결할 수 없습니다.",
+    picture: "줄 이미지", where: "어디를 보았나?", hover: "글자를 가리켜 보세요.",
+  },
+};
+const language = navigator.language.toLowerCase().startsWith("ko") ? "ko" : "en";
+const say = TEXTS[language];
+const DOUBTFUL = 0.8;
+const byId = id => document.getElementById(id);
+let results = [];
+let waiting = [];
+
+document.documentElement.lang = language;
+for (const node of document.querySelectorAll("[data-text]")) node.textContent = say[node.dataset.text];
+
+function element(tag, properties = {}, ...children) {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
+}
+
+function state(message, failed = false) {
+  byId("state").textContent = message;
+  byId("state").classList.toggle("error", failed);
+}
+
+async function read(files) {
+  if (!files.length) return;
+  state(say.reading(files.length));
+  const body = new FormData();
+  for (const file of files) body.append("images", file, file.name || "image.png");
+  body.append("characters", "true");
+  const started = performance.now();
+  let answer, response;
+  try {
+    response = await fetch("read", { method: "POST", body, headers: key() });
+    answer = await response.json();
+  } catch {
+    return state(say.unreachable, true);
+  }
+  if (response.status === 401) {
+    waiting = files;
+    byId("key-row").hidden = false;
+    byId("key").focus();
+    return state(say.needKey, true);
+  }
+  if (!answer.images) return state(answer.error?.message ?? String(response.status), true);
+  answer.images.forEach((result, index) => show(result, files[index]));
+  byId("tools").hidden = false;
+  state(say.done(answer.images.length, Math.round(performance.now() - started)));
+}
+
+function show(result, file) {
+  results.push(result);
+  const picture = element("img", { src: URL.createObjectURL(file), alt: `${say.picture}: ${result.file}` });
+  const text = element("p", { className: "text" });
+  if (result.error) text.append(result.error.message);
+  else if (!result.text) text.append(say.empty);
+  else for (const c of result.characters)
+    text.append(c.confidence < DOUBTFUL && c.text !== " "
+      ? element("mark", { textContent: c.text, title: percent(c.confidence) }) : c.text);
+  if (!result.text) text.classList.add("none");
+  const label = result.status === "empty" ? say.emptyStatus : say[result.status];
+  const facts = element("div", { className: "facts" },
+    element("span", { textContent: label, className: result.status === "ok" ? "" : "doubt" }),
+    element("span", { textContent: result.confidence === null ? "" : percent(result.confidence) }),
+    element("span", { textContent: result.file, className: "name" }));
+  const frame = element("div", { className: "frame" }, picture);
+  if (result.text) facts.append(lookButton(file, frame, text, facts), copyButton(say.copy, () => result.text));
+  byId("results").prepend(element("li", {}, frame, text, facts));
+}
+
+function lookButton(file, frame, text, facts) {
+  const button = element("button", { type: "button", textContent: say.where });
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    const body = new FormData();
+    body.append("images", file, file.name || "image.png");
+    const response = await fetch("attention", { method: "POST", body, headers: { Accept: "application/json", ...key() } });
+    if (!response.ok) return state((await response.json()).error.message, true);
+    lookAt(await response.json(), frame, text);
+    button.textContent = say.hover;
+    text.firstElementChild?.focus();
+  });
+  return button;
+}
+
+/** Make each character show the place that the decoder looked at when it wrote it. */
+function lookAt(data, frame, text) {
+  const [rows, columns] = data.grid;
+  const [layers, heads, count] = data.picture.shape;
+  const levels = Uint8Array.from(atob(data.picture.levels), c => c.charCodeAt(0));
+  const canvas = element("canvas", { width: columns, height: rows });
+  frame.append(canvas);
+  const show = index => {
+    const context = canvas.getContext("2d");
+    const pixels = context.createImageData(columns, rows);
+    for (let cell = 0; cell < rows * columns; cell++) {
+      let sum = 0;
+      for (let layer = 0; layer < layers * heads; layer++) sum += levels[(layer * count + index) * rows * columns + cell];
+      pixels.data.set([214, 40, 40, 0.75 * sum / (layers * heads)], 4 * cell);
+    }
+    context.putImageData(pixels, 0, 0);
+  };
+  text.replaceChildren(...data.characters.map((character, index) => {
+    const node = element("span", { textContent: character, tabIndex: 0, className: "letter" });
+    for (const kind of ["mouseenter", "focus"]) node.addEventListener(kind, () => show(index));
+    return node;
+  }));
+}
+
+function key() {
+  return byId("key").value ? { "X-API-Key": byId("key").value } : {};
+}
+
+function percent(share) {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+function copyButton(label, text) {
+  const button = element("button", { type: "button", textContent: label });
+  button.addEventListener("click", () => copy(button, label, text()));
+  return button;
+}
+
+async function copy(button, label, text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {  // no clipboard permission, or plain http: the old way
+    const area = element("textarea", { value: text });
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  button.textContent = say.copied;
+  setTimeout(() => { button.textContent = label; }, 1200);
+}
+
+function download(name, type, content) {
+  const link = element("a", { download: name, href: URL.createObjectURL(new Blob([content], { type })) });
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+function csv() {
+  const columns = ["file", "text", "confidence", "status"];
+  const quote = value => `"${String(value ?? "").replaceAll('"', '""')}"`;
+  return [columns, ...results.map(r => columns.map(c => r[c]))].map(row => row.map(quote).join(",") + "\r\n").join("");
+}
+
+byId("files").addEventListener("change", event => {
+  read([...event.target.files]);
+  event.target.value = "";
+});
+byId("form").addEventListener("submit", event => {
+  event.preventDefault();
+  read(waiting);
+});
+byId("key").addEventListener("change", () => read(waiting));
+byId("clear").addEventListener("click", () => {
+  results = [];
+  byId("results").replaceChildren();
+  byId("tools").hidden = true;
+  state("");
+  byId("files").focus();
+});
+byId("copy").addEventListener("click", event => copy(event.target, say.copyAll, results.map(r => r.text).join("\n")));
+byId("json").addEventListener("click", () => download("ocrformer.json", "application/json", JSON.stringify(results, null, 1)));
+byId("csv").addEventListener("click", () => download("ocrformer.csv", "text/csv", csv()));
+
+document.addEventListener("paste", event => {
+  const files = [...event.clipboardData.files].filter(file => file.type.startsWith("image/"));
+  if (files.length) event.preventDefault();
+  read(files);
+});
+for (const kind of ["dragover", "dragleave", "drop"])
+  document.addEventListener(kind, event => {
+    event.preventDefault();
+    byId("drop").classList.toggle("over", kind === "dragover");
+    if (kind === "drop") read([...event.dataTransfer.files]);
+  });

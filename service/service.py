@@ -1,0 +1,142 @@
+"""The BentoML service: `bentoml serve service.service:TextLines`, or `make serve`, or `ocrformer serve`."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")  # no usage statistics
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning OpenMP threads starve the event loop
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import bentoml
+import numpy as np
+import numpy.typing as npt
+import torch
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from ocrformer import ImageError, Line, OCRformer
+from service.answers import ErrorAnswer, ReadAnswer, image_answer
+from service.batcher import Batcher, BusyError
+from service.guard import Guard, RequestError, write_access_log
+from service.metrics import Metrics
+from service.settings import Settings
+from service.uploads import Upload, parse
+from service.web import RawRequest, refuse, shown, site, status_of, while_connected
+
+SETTINGS = Settings.from_environment()
+METRICS = Metrics()
+SITE = site(with_key=bool(SETTINGS.api_key))
+write_access_log()
+
+
+@bentoml.service(
+    name="ocrformer",
+    workers=SETTINGS.workers,
+    traffic={"timeout": SETTINGS.timeout + SETTINGS.body_timeout + 5},
+    logging={"access": {"enabled": False}},  # the guard writes its own, as JSON
+    envs=[{"name": "BENTOML_DO_NOT_TRACK", "value": "True"}],
+)
+class TextLines:
+    """Answers POSTed images of text lines with their text."""
+
+    def __init__(self) -> None:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // SETTINGS.workers))
+        self.reader = SITE.state.reader = OCRformer.from_pretrained(SETTINGS.model, SETTINGS.device or None)
+        self.reader.read([np.full((32, 256), 255, np.uint8)])  # the first reading is slow: nobody should wait for it
+        self.decoders = ThreadPoolExecutor(2, thread_name_prefix="decode")
+        self.model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self.batcher = Batcher(
+            self.reader.read_prepared,
+            self.model_thread,
+            batch=SETTINGS.batch,
+            queue=SETTINGS.queue,
+            observe=METRICS.batch,
+        )
+
+    @bentoml.api(route="/read", input_spec=RawRequest, output_spec=ReadAnswer)
+    async def read(self, incoming: RawRequest, /) -> Response:
+        """Read images of text lines."""
+        request = incoming.request
+        try:
+            upload = await parse(request, SETTINGS.max_images)
+            request.state.images = len(upload.images)
+            return await while_connected(request, self._answer(request, upload), SETTINGS.timeout)
+        except RequestError as refusal:
+            METRICS.rejected(refusal.code)
+            return refuse(request, refusal)
+
+    @bentoml.api(route="/attention", input_spec=RawRequest, output_spec=ErrorAnswer)
+    async def attention(self, incoming: RawRequest, /) -> Response:
+        """Show where the decoder looked: PNG, animated GIF, HTML or JSON, as the Accept header asks."""
+        request = incoming.request
+        try:
+            upload = await parse(request, 1)
+            request.state.images = 1
+            return await while_connected(request, self._attention(request, upload), SETTINGS.timeout)
+        except RequestError as refusal:
+            METRICS.rejected(refusal.code)
+            return refuse(request, refusal)
+
+    async def _attention(self, request: Request, upload: Upload) -> Response:
+        ((name, data),) = upload.images
+        loop = asyncio.get_running_loop()
+        try:
+            line = self.reader.prepare(data, name=name, max_pixels=SETTINGS.max_pixels)
+            seen = await loop.run_in_executor(self.model_thread, self.reader.attend_prepared, line, upload.options)
+        except ImageError as error:
+            raise RequestError(413 if error.code == "too_large" else 400, error.code, str(error)) from None
+        return await loop.run_in_executor(self.decoders, shown, seen, request.headers.get("accept", ""))
+
+    async def _answer(self, request: Request, upload: Upload) -> Response:
+        started = time.perf_counter()
+        results = await self._read(upload)
+        spent = 1000 * (time.perf_counter() - started)
+        METRICS.results(results)
+        if upload.plain and status_of(results) == 200:
+            return PlainTextResponse("".join(f"{r.text if isinstance(r, Line) else ''}\n" for r in results))
+        make = partial(image_answer, characters=upload.characters, min_confidence=upload.min_confidence)
+        images = [make(name, result, spent) for (name, _), result in zip(upload.images, results, strict=True)]
+        answer = ReadAnswer(images=images, model=self.reader.name, request_id=request.state.request_id)
+        return Response(answer.model_dump_json(), status_of(results), media_type="application/json")
+
+    async def _read(self, upload: Upload) -> list[Line | ImageError]:
+        """A line or an error for each image, in order."""
+        loop = asyncio.get_running_loop()
+        if missing := self.reader.charset.missing(upload.options.allowed or ""):
+            raise RequestError(400, "bad_option", f"charset: the model cannot write {' '.join(missing)}")
+        jobs = [loop.run_in_executor(self.decoders, self._prepare, name, data) for name, data in upload.images]
+        pictures = await asyncio.gather(*jobs)
+        try:
+            readable = [picture for picture in pictures if not isinstance(picture, ImageError)]
+            lines = iter(await self.batcher.read(readable, upload.options))
+        except BusyError as busy:
+            raise RequestError(429, "busy", str(busy), {"Retry-After": str(busy.retry_after)}) from None
+        return [picture if isinstance(picture, ImageError) else next(lines) for picture in pictures]
+
+    def _prepare(self, name: str, data: bytes) -> npt.NDArray[np.uint8] | ImageError:
+        try:
+            return self.reader.prepare(data, name=name, max_pixels=SETTINGS.max_pixels)
+        except ImageError as error:
+            return error
+
+    @bentoml.on_shutdown
+    async def finish(self) -> None:
+        """Answer what is in flight."""
+        await self.batcher.close()
+        self.decoders.shutdown()
+        self.model_thread.shutdown()
+
+
+TextLines.add_asgi_middleware(
+    Guard,
+    api_key=SETTINGS.api_key,
+    max_body=SETTINGS.max_body,
+    body_timeout=SETTINGS.body_timeout,
+    rejected=METRICS.rejected,
+)
+TextLines.mount_asgi_app(SITE, path="/")

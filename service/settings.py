@@ -1,0 +1,65 @@
+"""Settings of the service, from environment variables beginning with OCRFORMER_."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Limits and switches; the variable for `max_images` is OCRFORMER_MAX_IMAGES, and so on.
+
+    Attributes:
+        model: `default` or a weights file.
+        device: Device to read on; empty for a GPU if there is one.
+        workers: Processes; torch threads are divided among them.
+        api_key: Key that clients must send; empty for none.
+        max_body: Bytes of one request.
+        max_images: Images of one request.
+        max_pixels: Pixels of one image.
+        queue: Lines that may wait; beyond it requests are answered 429.
+        batch: Lines that go through the model at once.
+        timeout: Seconds for reading one request.
+        body_timeout: Seconds in which a request's body must have arrived.
+    """
+
+    model: str = "default"
+    device: str = ""
+    workers: int = 1
+    api_key: str = ""
+    max_body: int = 32 * 1024 * 1024
+    max_images: int = 256
+    max_pixels: int = 16_000_000
+    queue: int = 2048
+    batch: int = 64
+    timeout: float = 30.0
+    body_timeout: float = 30.0
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Settings as the environment has them.
+
+        Raises:
+            ValueError: If a number is none, naming the variable.
+        """
+        environment = os.environ if environment is None else environment
+        values: dict[str, str | int | float] = {}
+        for field in fields(cls):
+            name = f"OCRFORMER_{field.name.upper()}"
+            if environment.get(name):
+                values[field.name] = _parse(name, environment[name], type(field.default))
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def _parse(name: str, text: str, kind: type) -> str | int | float:
+    if kind is str:
+        return text
+    try:
+        number: int | float = kind(text)
+    except ValueError:
+        raise ValueError(f"{name} must be a number, got {text!r}") from None
+    if number <= 0:
+        raise ValueError(f"{name} must be positive, got {text}")
+    return number

@@ -1,0 +1,150 @@
+"""Requests to images and options: multipart forms, raw images and JSON with base64, all checked."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect, Request
+
+from ocrformer import MODES, DecodeOptions
+from service.guard import RequestError
+
+_OPTIONS = ("mode", "characters", "min_confidence", "charset")
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What a client sent.
+
+    Attributes:
+        images: Name and content of each image.
+        options: How to decode.
+        characters: Whether characters are wanted in the answer.
+        min_confidence: Less confident lines are marked suspect.
+        plain: Whether the client asked for text/plain.
+    """
+
+    images: list[tuple[str, bytes]]
+    options: DecodeOptions = field(default_factory=DecodeOptions)
+    characters: bool = False
+    min_confidence: float = 0.0
+    plain: bool = False
+
+
+async def parse(request: Request, max_images: int) -> Upload:
+    """Read a request.
+
+    Raises:
+        RequestError: If it is malformed, holds no image, or too many.
+    """
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    try:
+        if kind == "multipart/form-data":
+            images, values = await _form(request, max_images)
+        elif kind == "application/json":
+            images, values = _json(await request.body())
+        elif kind.startswith("image/") or kind == "application/octet-stream":
+            images, values = [("image", await request.body())], {}
+        else:
+            raise RequestError(
+                415, "unsupported_media_type", "send multipart/form-data, an image/* body, or application/json"
+            )
+    except ClientDisconnect:
+        raise RequestError(400, "disconnected", "the client closed the connection") from None
+    if not images or (len(images) == 1 and not images[0][1]):
+        raise RequestError(400, "no_images", "the request holds no image; send files in the field `images`")
+    if len(images) > max_images:
+        raise RequestError(413, "too_many_images", f"{len(images)} images are more than the limit of {max_images}")
+    return _upload(request, images, {**request.query_params, **values})
+
+
+async def _form(request: Request, max_images: int) -> tuple[list[tuple[str, bytes]], dict[str, Any]]:
+    try:
+        async with request.form(max_files=max_images + 1, max_fields=16) as form:
+            return await _fields(form)
+    except (MultiPartException, HTTPException) as error:
+        message = getattr(error, "message", None) or getattr(error, "detail", "")
+        if "many" in str(message).lower():
+            raise RequestError(413, "too_many_parts", f"more than {max_images} images or 16 fields") from None
+        raise RequestError(400, "bad_form", f"not a well-formed multipart form ({message})") from None
+
+
+async def _fields(form: FormData) -> tuple[list[tuple[str, bytes]], dict[str, Any]]:
+    images: list[tuple[str, bytes]] = []
+    values: dict[str, Any] = {}
+    for name, part in form.multi_items():
+        if isinstance(part, UploadFile):
+            images.append((part.filename or name, await part.read()))
+        elif name in _OPTIONS:
+            values[name] = part
+        else:
+            hint = f"use {', '.join(_OPTIONS)}"
+            hint = "send it as a file; addresses are never fetched" if name == "images" else hint
+            raise RequestError(400, "unexpected_field", f"the field {name!r} holds text: {hint}")
+    return images, values
+
+
+def _json(body: bytes) -> tuple[list[tuple[str, bytes]], dict[str, Any]]:
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, "bad_json", f"the body is not JSON ({error})") from None
+    if not isinstance(data, dict) or not isinstance(data.get("images"), list):
+        raise RequestError(400, "bad_json", 'expected {"images": [{"name": ..., "data": base64}, ...]}')
+    unknown = sorted(set(data) - {"images", *_OPTIONS})
+    if unknown:
+        raise RequestError(400, "unexpected_field", f"unknown field {unknown[0]!r}: use images, {', '.join(_OPTIONS)}")
+    return [_entry(number, entry) for number, entry in enumerate(data.pop("images"), 1)], data
+
+
+def _entry(number: int, entry: Any) -> tuple[str, bytes]:
+    if isinstance(entry, str):
+        entry = {"data": entry}
+    if not isinstance(entry, dict) or not isinstance(entry.get("data"), str):
+        raise RequestError(400, "bad_json", f"image {number} is neither base64 text nor an object with name and data")
+    data = entry["data"].partition("base64,")[2] if entry["data"].startswith("data:") else entry["data"]
+    try:
+        content = base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(400, "bad_base64", f"image {number} is not base64 ({error})") from None
+    return str(entry.get("name") or f"image-{number}"), content
+
+
+def _upload(request: Request, images: list[tuple[str, bytes]], values: Mapping[str, Any]) -> Upload:
+    mode = values.get("mode") or DecodeOptions.mode
+    if mode not in MODES:
+        raise RequestError(400, "bad_option", f"mode must be one of {', '.join(MODES)}")
+    charset = values.get("charset")
+    if charset is not None and not isinstance(charset, str):
+        raise RequestError(400, "bad_option", "charset must be a string of allowed characters")
+    characters = _flag(values.get("characters", ""))
+    options = DecodeOptions(mode=mode, allowed=charset or None, boxes=characters)
+    wanted = request.headers.get("accept", "")
+    plain = "text/plain" in wanted and "application/json" not in wanted
+    return Upload(images, options, characters, _share(values.get("min_confidence", 0.0)), plain)
+
+
+def _flag(value: Any) -> bool:
+    text = str(value).lower()
+    if text not in _TRUE + _FALSE:
+        raise RequestError(400, "bad_option", "characters must be true or false")
+    return text in _TRUE
+
+
+def _share(value: Any) -> float:
+    try:
+        share = float(value)
+    except (TypeError, ValueError):
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise RequestError(400, "bad_option", "min_confidence must be a number from 0 to 1")
+    return share

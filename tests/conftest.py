@@ -1,0 +1,59 @@
+"""Fixtures: a tiny network with fixed random weights, fonts from a package, real lines when they are at hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from ocrformer.charset import Charset
+from ocrformer.config import ModelConfig
+from ocrformer.model.network import Bundle, Network
+
+ROOT = Path(__file__).parent.parent
+TINY = ModelConfig(
+    channels=(8, 16, 24), blocks=(1, 1, 0), d_model=64, encoder_layers=2, decoder_layers=2, feed_forward=96
+)
+
+
+def tiny_bundle(config: ModelConfig = TINY, seed: int = 0) -> Bundle:
+    torch.manual_seed(seed)
+    charset = Charset.default()
+    network = Network(config, len(charset))
+    for module in network.modules():  # running statistics as after training, so that eval mode is not the identity
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.2, 0.2)
+            module.running_var.uniform_(0.5, 1.5)
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.uniform_(-0.3, 0.3)
+    return Bundle(network.eval(), charset, {})
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Bundle:
+    return tiny_bundle()
+
+
+@pytest.fixture(scope="session")
+def fonts() -> Path:
+    """A folder with DejaVu fonts, which matplotlib brings along."""
+    import matplotlib
+
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+
+
+@pytest.fixture(scope="session")
+def real_folder() -> Path | None:
+    """Folders of real labelled lines beside the project, if they are there."""
+    folder = Path(os.environ.get("OCRFORMER_DATA", ROOT.parent / "shared" / "data"))
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def real_lines(real_folder: Path | None) -> Path:
+    """As `real_folder`, for tests that cannot do without: they are skipped."""
+    if real_folder is None:
+        pytest.skip("no real lines at hand (set OCRFORMER_DATA)")
+    return real_folder

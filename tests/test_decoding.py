@@ -1,0 +1,190 @@
+"""Decoding on toy networks; `verify` must equal `greedy` whatever the draft."""
+
+import itertools
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from ocrformer import ctc, decoding
+from ocrformer.charset import BLANK, EOS, SPECIALS
+from ocrformer.decoding import Hypothesis
+from ocrformer.model.decoder import Decoder
+from tests.conftest import TINY
+
+VOCABULARY = 40
+LIMIT = 24
+TOLERANCE = 1e-3
+"""Ids must be equal wherever the best two log-probabilities are further apart than this: matrix products over one
+and over many positions round differently in float32, by about 1e-5 here."""
+
+
+def toy(seed, batch=6, tokens=20):
+    """A decoder with peaked logits and random memories; it ends lines at various lengths."""
+    torch.manual_seed(seed)
+    decoder = Decoder(TINY, VOCABULARY).eval()
+    with torch.no_grad():
+        decoder.embedding.weight *= 6.0
+        decoder.embedding.weight[EOS] *= 1.3
+    mask = torch.arange(tokens)[None] < torch.randint(4, tokens + 1, (batch, 1))
+    with torch.no_grad():
+        return decoder, decoder.remember(torch.randn(batch, tokens, 64) * 3, mask)
+
+
+def drafts_of(kind, truths, rng):
+    alphabet = range(SPECIALS, VOCABULARY)
+    match kind:
+        case "right":
+            return [list(t) for t in truths]
+        case "empty":
+            return [[] for _ in truths]
+        case "truncated":
+            return [t[: len(t) // 2] for t in truths]
+        case "shuffled":
+            return [rng.sample(t, len(t)) for t in truths]
+        case "repeated":
+            return [t + t for t in truths]
+        case "random":
+            return [rng.choices(alphabet, k=rng.randint(0, 2 * LIMIT)) for _ in truths]
+        case "one wrong":
+            return [[*t[:3], rng.choice(alphabet), *t[4:]] for t in truths]
+        case "one missing":
+            return [t[:3] + t[4:] for t in truths]
+        case "one too many":
+            return [[*t[:3], rng.choice(alphabet), *t[3:]] for t in truths]
+    raise AssertionError(kind)
+
+
+KINDS = ["right", "empty", "truncated", "shuffled", "repeated", "random", "one wrong", "one missing", "one too many"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.inference_mode()
+def test_verified_drafts_equal_greedy_decoding(kind):
+    rng = random.Random(0)
+    lengths = set()
+    for seed in range(8):
+        decoder, memory = toy(seed)
+        bias = decoding.constraint(VOCABULARY, None, of_ctc=False)
+        limits = [rng.randint(1, LIMIT) for _ in range(6)]
+        reference = decoding.greedy(decoder, memory, limits, bias)
+        drafts = drafts_of(kind, [r.ids for r in reference], rng)
+        verified, scored = decoding.verify(decoder, memory, drafts, limits, bias)
+        for row, (want, got) in enumerate(zip(reference, verified, strict=True)):
+            lengths.add(len(want.ids))
+            if want.ids != got.ids:
+                assert margin_at_difference(decoder, memory, bias, row, want, got) < TOLERANCE
+            else:
+                assert np.allclose(want.log_probs, got.log_probs, atol=TOLERANCE)
+        assert [s.ids for s in scored] == drafts
+    assert len(lengths) > 3  # the toy networks end lines at different places
+
+
+def margin_at_difference(decoder, memory, bias, row, one, other):
+    place = next(i for i, (a, b) in enumerate(itertools.zip_longest(one.ids, other.ids)) if a != b)
+    tokens = torch.tensor([[1, *one.ids[:place]]])
+    logits = decoder(tokens, memory.select(torch.tensor([row])))[0, -1] + bias
+    top = logits.log_softmax(-1).topk(2).values
+    return float(top[0] - top[1])
+
+
+@torch.inference_mode()
+def test_scores_of_drafts_are_teacher_forced_log_probabilities():
+    decoder, memory = toy(3)
+    bias = decoding.constraint(VOCABULARY, None, of_ctc=False)
+    drafts = [[5, 6, 7]] * 6
+    _, scored = decoding.verify(decoder, memory, drafts, [LIMIT] * 6, bias)
+    logits = decoder(torch.tensor([[1, 5, 6, 7]] * 6), memory) + bias
+    expected = logits.log_softmax(-1)[:, range(4), [5, 6, 7, EOS]]
+    assert np.allclose(np.stack([s.log_probs for s in scored]), expected.numpy(), atol=1e-4)
+
+
+@torch.inference_mode()
+def test_decoding_always_ends():
+    decoder, memory = toy(1)
+    bias = decoding.constraint(VOCABULARY, None, of_ctc=False)
+    bias[EOS] = -torch.inf  # a decoder that never ends a line
+    for hypothesis in decoding.greedy(decoder, memory, [7] * 6, bias):
+        assert len(hypothesis.ids) == 7
+    verified, _ = decoding.verify(decoder, memory, [[9] * 30] * 6, [7] * 6, bias)
+    assert all(len(h.ids) == 7 for h in verified)
+
+
+@torch.inference_mode()
+def test_constraint_holds_in_every_mode():
+    decoder, memory = toy(5)
+    allowed = [10, 11, 12]
+    bias = decoding.constraint(VOCABULARY, allowed, of_ctc=False)
+    verified, _ = decoding.verify(decoder, memory, [[5, 10]] * 6, [LIMIT] * 6, bias)
+    stepwise = decoding.greedy(decoder, memory, [LIMIT] * 6, bias)
+    searched = decoding.beam(decoder, memory.select(torch.tensor([0])), LIMIT, bias)
+    for hypothesis in [*verified, *stepwise, searched]:
+        assert set(hypothesis.ids) <= set(allowed)
+
+
+@torch.inference_mode()
+def test_beam_of_one_is_greedy_and_wider_beams_score_no_worse():
+    for seed in range(6):
+        decoder, memory = toy(seed, batch=1)
+        bias = decoding.constraint(VOCABULARY, None, of_ctc=False)
+        (reference,) = decoding.greedy(decoder, memory, [LIMIT], bias)
+        narrow = decoding.beam(decoder, memory, LIMIT, bias, width=1)
+        wide = decoding.beam(decoder, memory, LIMIT, bias, width=5)
+        assert narrow.ids == reference.ids
+        assert wide.score >= reference.score - 1e-4
+
+
+def test_ctc_best_path_drops_blanks_and_repeats():
+    path = [3, 3, BLANK, 3, 4, 4, BLANK, 5]
+    log_probs = torch.full((1, 8, 6), -9.0)
+    for t, token in enumerate(path):
+        log_probs[0, t, token] = -0.1 * (t + 1)
+    (read,) = ctc.best_paths(log_probs, torch.tensor([7]))
+    assert read.ids == [3, 3, 4]  # the last frame is padding
+    assert read.frames.tolist() == [0, 3, 4]
+    assert np.allclose(read.log_probs, [-0.1, -0.4, -0.5])
+
+
+def brute_force(log_probs, target):
+    """All paths that spell the target: log of the summed probability, and the best of them."""
+    scores, best = [], (-np.inf, None)
+    for path in itertools.product(range(log_probs.shape[1]), repeat=len(log_probs)):
+        spelt = [k for k, _ in itertools.groupby(path) if k != BLANK]
+        if spelt == target:
+            scores.append(sum(log_probs[t, k] for t, k in enumerate(path)))
+            best = max(best, (scores[-1], path))
+    return np.logaddexp.reduce(scores), best[1]
+
+
+@pytest.mark.parametrize("target", [[3], [3, 4], [3, 3], [4, 3, 4]])
+def test_ctc_score_and_alignment_against_brute_force(target):
+    torch.manual_seed(len(target))
+    log_probs = torch.randn(1, 5, 5).log_softmax(-1)
+    total, path = brute_force(log_probs[0].numpy(), target)
+    assert ctc.score(log_probs, torch.tensor([5]), [target])[0] == pytest.approx(total, abs=1e-4)
+    frames = ctc.align(log_probs[0].numpy(), target)
+    starts = [t for t, k in enumerate(path) if k != BLANK and (t == 0 or path[t - 1] != k)]
+    ends = [t for t, k in enumerate(path) if k != BLANK and (t == len(path) - 1 or path[t + 1] != k)]
+    assert all(start <= frame <= end for start, frame, end in zip(starts, frames, ends, strict=True))
+
+
+def test_alignment_of_text_that_does_not_fit_is_spread_out():
+    frames = ctc.align(np.full((3, 6), -1.0, np.float32), [3, 4, 5, 3, 4])
+    assert len(frames) == 5
+    assert (np.diff(frames) >= 0).all()
+    assert ctc.align(np.full((3, 6), -1.0, np.float32), []).size == 0
+
+
+def test_joint_choice_weighs_both_heads():
+    log_probs = torch.randn(2, 6, 8).log_softmax(-1)
+    frames = torch.tensor([6, 6])
+    spelt = ctc.score(log_probs, frames, [[3, 4], [3, 4]])
+    other = ctc.score(log_probs, frames, [[5, 6], [5, 6]])
+    for bonus, expected in ((100.0, [5, 6]), (-100.0, [3, 4])):
+        gap = spelt[0] - other[0]
+        texts = [Hypothesis([5, 6], np.array([gap + bonus], np.float32)), Hypothesis([7], np.zeros(1, np.float32))]
+        drafts = [Hypothesis([3, 4], np.zeros(1, np.float32)), Hypothesis([7], np.zeros(1, np.float32))]
+        chosen = decoding.choose(texts, drafts, log_probs, frames)
+        assert chosen[0].ids == expected
+        assert chosen[1].ids == [7]

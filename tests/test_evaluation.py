@@ -1,0 +1,91 @@
+"""`ocrformer evaluate` from end to end, with a network that reads nonsense: the figures must say so."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image, ImageDraw
+
+from ocrformer import DecodeOptions, OCRformer
+from ocrformer.cli import main
+from ocrformer.datasets import load_samples
+from ocrformer.evaluation import compared, evaluate, report, worst
+from ocrformer.model.network import save
+from tests.conftest import tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    for seed in (2, 3):
+        bundle = tiny_bundle(seed=seed)
+        bundle.network.ctc_head.weight.data *= 8
+        bundle.network.decoder.embedding.weight.data *= 4
+        save(folder / f"m{seed}.safetensors", bundle)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, models):
+    """Labels are what the first model reads, but for a few."""
+    folder = tmp_path_factory.mktemp("data")
+    reader = OCRformer.from_pretrained(models / "m2.safetensors", "cpu")
+    rows = []
+    for index in range(24):
+        image = Image.new("L", (40 + 13 * index, 28), 255)
+        ImageDraw.Draw(image).text((3, 6), f"line {index}", fill=0)
+        image.save(folder / f"{index:02d}.png")
+        (line,) = reader.read([image])
+        rows.append(f"{index:02d}.png\t{'wrong label' if index % 6 == 0 else line.text}\n")
+    (folder / "broken.png").write_bytes(b"\x89PNG")
+    (folder / "labels.tsv").write_text("".join([*rows, "broken.png\tx\n"]), "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluations(models, data):
+    readers = [OCRformer.from_pretrained(models / f"m{seed}.safetensors", "cpu") for seed in (2, 3)]
+    return [evaluate(reader, "data", load_samples(data), DecodeOptions()) for reader in readers]
+
+
+def test_report_holds_every_figure(evaluations):
+    figures = report(evaluations[0])
+    assert figures["folded"]["lines"] == 24
+    assert figures["folded"]["exact"] == pytest.approx(20 / 24)
+    low, high = figures["interval"]
+    assert low <= figures["folded"]["cer"] <= high
+    assert len(figures["failures"]) == 1
+    assert sum(part["lines"] for part in figures["by_length"]) == 24
+    assert figures["lines"]["bins"] and figures["characters"]["bins"]
+    assert figures["confusions"]
+    json.dumps(figures)
+
+
+def test_worst_lines_come_first(evaluations):
+    assert {index % 6 for index in worst(evaluations[0])} == {0}
+
+
+def test_comparison_knows_the_better_model(evaluations):
+    result = compared(*evaluations)
+    assert result["difference"] > 0 and result["low"] > 0
+    assert result["first_better"] > result["second_better"]
+
+
+def test_command(models, data, tmp_path):
+    figures, page = tmp_path / "f.json", tmp_path / "p.html"
+    arguments = ["evaluate", "--data", str(data), "--json", str(figures), "--html", str(page)]
+    for seed in (2, 3):
+        arguments += ["--model", str(models / f"m{seed}.safetensors")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert "m3.safetensors against m2.safetensors" in result.output
+    assert len(json.loads(figures.read_text("utf-8"))["reports"]) == 2
+    embedded = json.loads(page.read_text("utf-8").split('id="data">')[1].split("</script>")[0])
+    assert len(embedded["worst"]) == 2
+    assert embedded["worst"][0][0]["image"].startswith("data:image/webp")
+
+
+def test_wrong_use(tmp_path, data):
+    assert CliRunner().invoke(main, ["evaluate", "--data", str(tmp_path)]).exit_code == 2
+    missing = CliRunner().invoke(main, ["evaluate", "--data", str(data), "--model", "none.safetensors"])
+    assert missing.exit_code == 2 and "no such weights" in missing.output

@@ -1,0 +1,194 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
+
+from ocrformer.image import MIN_WIDTH, PAPER, ImageError, collate, load, padded_width, prepare
+
+
+def drawing(mode: str = "L", ink: object = 0, paper: object = 255) -> Image.Image:
+    image = Image.new(mode, (90, 24), paper)
+    ImageDraw.Draw(image).text((6, 4), "Text 123", fill=ink)
+    return image
+
+
+def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+REFERENCE = np.asarray(drawing())
+
+
+def deep(factor: int) -> Image.Image:
+    return Image.fromarray(REFERENCE.astype(np.uint16) * factor)
+
+
+def with_alpha() -> Image.Image:
+    image = Image.new("RGBA", (90, 24), (0, 0, 0, 0))  # transparent black paper
+    ImageDraw.Draw(image).text((6, 4), "Text 123", fill=(0, 0, 0, 255))
+    return image
+
+
+def palette_with_transparency() -> bytes:
+    image = drawing().convert("P")
+    return encoded(image, transparency=255)
+
+
+CASES = {
+    "grey": encoded(drawing()),
+    "rgb": encoded(drawing("RGB", (0, 0, 0), (255, 255, 255))),
+    "1-bit": encoded(drawing().convert("1", dither=Image.Dither.NONE)),
+    "palette": encoded(drawing().convert("P")),
+    "transparent palette": palette_with_transparency(),
+    "alpha on white": encoded(with_alpha()),
+    "grey with alpha": encoded(drawing().convert("LA")),
+    "16 bit": encoded(deep(257)),
+    "16 bit tiff": encoded(deep(257), "TIFF"),
+    "cmyk": encoded(drawing("RGB", (0, 0, 0), (255, 255, 255)).convert("CMYK"), "TIFF"),
+    "float": encoded(Image.fromarray(REFERENCE.astype(np.float32) / 255), "TIFF"),
+    "bmp": encoded(drawing(), "BMP"),
+    "webp": encoded(drawing("RGB", (0, 0, 0), (255, 255, 255)), "WEBP", lossless=True),
+    "gif": encoded(drawing(), "GIF"),
+    "first of several frames": encoded(
+        drawing(), "TIFF", save_all=True, append_images=[Image.new("L", (90, 24), 0)] * 2
+    ),
+    "ppm": encoded(drawing(), "PPM"),
+}
+
+
+@pytest.mark.parametrize("data", CASES.values(), ids=CASES.keys())
+def test_every_kind_of_picture_gives_the_same_grey(data):
+    got = load(data)
+    assert got.dtype == np.uint8
+    bilevel = (got > 127) == (REFERENCE > 127)  # text antialiasing aside, the picture is black and white
+    assert bilevel.mean() > 0.995
+
+
+def test_exif_rotation_is_honoured():
+    sideways = drawing().transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotate 270 to display
+    assert load(encoded(sideways, "JPEG", exif=exif, quality=95)).shape == REFERENCE.shape
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        REFERENCE,
+        REFERENCE[:, :, None],
+        np.repeat(REFERENCE[:, :, None], 3, axis=2),
+        REFERENCE > 127,
+        REFERENCE.astype(np.uint16) * 257,
+        REFERENCE.astype(np.float64) / 255,
+        np.dstack([np.zeros_like(REFERENCE)] * 3 + [255 - REFERENCE]),
+    ],
+    ids=["grey", "one channel", "rgb", "bool", "16 bit", "float", "alpha"],
+)
+def test_arrays_are_taken_too(array):
+    assert ((load(array) > 127) == (REFERENCE > 127)).mean() > 0.995
+
+
+def test_paths_with_any_letters(tmp_path):
+    path = tmp_path / "줄 naïve ①.png"
+    drawing().save(path)
+    assert np.array_equal(load(path), REFERENCE)
+    assert np.array_equal(load(str(path)), REFERENCE)
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (b"", "empty"),
+        (b"%PDF-1.7 ...", "PDF"),
+        (b"hello, no picture here", "not an image"),
+        (encoded(drawing())[:100], "damaged or truncated"),
+        (encoded(drawing("RGB", 0, "white"), "JPEG")[:300], "damaged or truncated"),
+        ("/nowhere/line.png", "cannot open"),
+        (np.zeros((3, 3, 3, 3), np.uint8), "shape"),
+        (np.zeros((0, 3), np.uint8), "shape"),
+        (np.array([["a"]]), "dtype"),
+    ],
+)
+def test_what_is_no_picture_gets_one_sentence(source, says):
+    with pytest.raises(ImageError, match=says) as caught:
+        load(source)
+    assert "\n" not in str(caught.value)
+
+
+def test_size_is_checked_before_decoding():
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    def bomb(side: int) -> bytes:
+        header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+        return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"never inflated")
+
+    with pytest.raises(ImageError, match="9000 x 9000 pixels are more than the limit of 64,000,000"):
+        load(bomb(9_000))
+    with pytest.raises(ImageError, match="more pixels than the limit"):
+        load(bomb(60_000))
+    with pytest.raises(ImageError, match="limit of 100"):
+        load(REFERENCE, max_pixels=100)
+
+
+def test_polarity_does_not_matter():
+    dark = prepare(load(drawing()), 32)
+    light = prepare(load(drawing(ink=255, paper=0)), 32)
+    assert np.abs(dark.astype(int) - light.astype(int)).max() <= 2
+
+
+def test_faint_ink_is_brought_to_full_strength_but_noise_is_not():
+    faint = prepare(load(drawing(ink=160, paper=230)), 32)
+    assert faint.max() == 255
+    noise = np.random.default_rng(0).integers(250, 256, (32, 200)).astype(np.uint8)
+    assert abs(prepare(noise, 32).astype(int) - PAPER).max() < 32
+
+
+def test_height_is_fixed_and_aspect_kept():
+    assert prepare(REFERENCE, 32).shape == (32, 120)
+    assert prepare(REFERENCE, 48).shape == (48, 180)
+    assert prepare(np.full((100, 3), 255, np.uint8), 32).shape == (32, MIN_WIDTH)
+
+
+def test_absurdly_wide_pictures_are_refused():
+    with pytest.raises(ImageError, match="too wide"):
+        prepare(np.full((2, 5000), 255, np.uint8), 32)
+
+
+@given(st.integers(1, 5000))
+def test_padded_width_is_wide_enough_and_not_wasteful(width):
+    padded = padded_width(width)
+    assert padded >= width
+    assert padded % 4 == 0
+    assert padded <= max(width * 9 / 8 + 1, width + 16)
+
+
+def test_collate_pads_with_paper():
+    batch, widths = collate([np.full((32, 20), 255, np.uint8), np.full((32, 30), 255, np.uint8)], 40)
+    assert batch.shape == (2, 1, 32, 40)
+    assert widths.tolist() == [20, 30]
+    assert (batch[0, 0, :, 20:] == PAPER).all()
+
+
+def test_a_thousand_mutated_files_give_a_line_or_one_sentence():
+    rng = np.random.default_rng(1)
+    originals = list(CASES.values())
+    for round_ in range(1000):
+        data = bytearray(originals[round_ % len(originals)])
+        for _ in range(rng.integers(1, 12)):
+            data[rng.integers(len(data))] = rng.integers(256)
+        if round_ % 3 == 0:
+            data = data[: rng.integers(1, len(data))]
+        try:
+            line = prepare(load(bytes(data)), 32)
+        except ImageError as error:
+            assert "\n" not in str(error)
+        else:
+            assert line.shape[0] == 32

@@ -1,0 +1,228 @@
+"""The web page in a real browser: upload, paste, doubt marks, errors, downloads, dark mode, Korean, phone."""
+
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from ocrformer.model.network import save
+from tests.conftest import tiny_bundle
+from tests.serving import serving
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium installed")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+def picture(text="Total 14.35"):
+    image = Image.new("L", (240, 36), 255)
+    ImageDraw.Draw(image).text((6, 10), text, fill=0)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return {"name": "줄 1.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    bundle = tiny_bundle(seed=2)
+    bundle.network.ctc_head.weight.data *= 8
+    bundle.network.decoder.embedding.weight.data *= 4
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save(path, bundle)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def url(model, tmp_path_factory):
+    with serving(model, tmp_path_factory.mktemp("page")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser, url):
+    context = browser.new_context(locale="en-GB", accept_downloads=True)
+    opened = context.new_page()
+    problems = []
+    opened.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    outside = []
+    opened.on("request", lambda request: outside.append(request.url) if not _local(request.url, url) else None)
+    opened.goto(url)
+    yield opened
+    context.close()
+    assert not outside, "the page asked for outside assets"
+    assert not problems
+
+
+def _local(address, url):
+    return address.startswith((url, "blob:", "data:"))
+
+
+def shot(page, name):
+    """Keep a screenshot for people to look at, if they ask for one."""
+    folder = os.environ.get("OCRFORMER_SCREENSHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
+
+def upload(page, *pictures):
+    page.set_input_files("#files", list(pictures))
+    page.wait_for_selector("#results li:nth-child(1)")
+
+
+def test_upload_shows_picture_text_and_doubt(page):
+    shot(page, "empty")
+    upload(page, picture(), picture("second line"))
+    assert page.locator("#results li").count() == 2
+    assert page.locator("#results img").first.evaluate("image => image.complete && image.naturalWidth") == 240
+    assert page.locator(".text mark").count() > 0  # a random network doubts
+    assert "2 images read" in page.locator("#state").inner_text()
+    shot(page, "results")
+
+
+@pytest.fixture
+def quiet_page(browser, url):
+    """Without the check for console errors: a refused request logs one."""
+    context = browser.new_context(locale="en-GB", accept_downloads=True)
+    yield context.new_page()
+    context.close()
+
+
+def test_broken_image_shows_its_sentence(quiet_page, url):
+    quiet_page.goto(url)
+    upload(quiet_page, {"name": "broken.png", "mimeType": "image/png", "buffer": b"\x89PNG nothing"})
+    assert "damaged or truncated" in quiet_page.locator(".text").inner_text()
+    assert quiet_page.locator(".facts .doubt").inner_text() == "not read"
+    shot(quiet_page, "broken")
+
+
+def test_paste(page):
+    data = list(picture()["buffer"])
+    page.evaluate(
+        """data => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(data)], "pasted.png", { type: "image/png" }));
+            document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true }));
+        }""",
+        data,
+    )
+    page.wait_for_selector("#results li")
+    assert "pasted.png" in page.locator(".name").inner_text()
+
+
+def test_drop(page):
+    data = list(picture()["buffer"])
+    page.evaluate(
+        """data => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(data)], "dropped.png", { type: "image/png" }));
+            document.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true }));
+        }""",
+        data,
+    )
+    page.wait_for_selector("#results li")
+    assert "dropped.png" in page.locator(".name").inner_text()
+
+
+def test_downloads_and_clearing(page):
+    upload(page, picture())
+    with page.expect_download() as caught:
+        page.click("#json")
+    (record,) = json.loads(Path(caught.value.path()).read_text("utf-8"))
+    assert record["file"] == "줄 1.png"
+    with page.expect_download() as caught:
+        page.click("#csv")
+    assert Path(caught.value.path()).read_text("utf-8").startswith('"file","text","confidence","status"')
+    page.click("#clear")
+    assert page.locator("#results li").count() == 0
+    assert page.locator("#tools").is_hidden()
+
+
+def test_hovering_a_character_shows_its_place(page):
+    upload(page, picture())
+    page.get_by_role("button", name="Where did it look?").click()
+    page.wait_for_selector(".letter")
+    page.hover(".letter:nth-child(3)")
+    painted = (
+        "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(v => v > 100)"
+    )
+    assert page.locator(".frame canvas").evaluate(painted)
+    shot(page, "attention")
+
+
+def test_keyboard_reaches_everything(page):
+    upload(page, picture())
+    seen = []
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
+    assert {"files", "copy", "json", "csv", "clear"} <= set(seen)
+    page.focus("#copy")
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#copy")).to_have_text("Copied")
+
+
+def test_labels_for_screen_readers(page):
+    upload(page, picture())
+    assert page.get_by_role("status").count() == 1
+    assert page.get_by_role("button", name="Copy all text").is_visible()
+    assert page.get_by_label("Drop, paste or choose images").count() == 1
+    assert page.locator("#results img").first.get_attribute("alt").startswith("Picture of the line")
+    assert page.locator("html").get_attribute("lang") == "en"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark(browser, url, scheme):
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    page.goto(url)
+    upload(page, picture())
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    brightness = sum(map(int, background.removeprefix("rgb(").removesuffix(")").split(",")))
+    assert (brightness > 600) == (scheme == "light")
+    shot(page, scheme)
+    context.close()
+
+
+def test_korean_on_a_phone(browser, url):
+    context = browser.new_context(locale="ko-KR", viewport={"width": 360, "height": 740}, is_mobile=True)
+    page = context.new_page()
+    page.goto(url)
+    upload(page, picture())
+    assert page.locator("html").get_attribute("lang") == "ko"
+    assert "이미지 1개를" in page.locator("#state").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    shot(page, "phone-ko")
+    context.close()
+
+
+def test_api_key_is_asked_for(quiet_page, model, tmp_path):
+    with serving(model, tmp_path, api_key="geheim") as address:
+        quiet_page.goto(address)
+        quiet_page.set_input_files("#files", [picture()])
+        quiet_page.wait_for_selector("#key:visible")
+        shot(quiet_page, "key")
+        quiet_page.fill("#key", "geheim")
+        quiet_page.press("#key", "Enter")
+        quiet_page.wait_for_selector("#results li")
+
+
+def test_documentation_page_works_offline(page, url):
+    page.goto(f"{url}/docs")
+    page.wait_for_selector(".opblock-summary-path")
+    assert "/read" in page.locator(".opblock-summary-path").first.inner_text()
+    shot(page, "docs")

@@ -1,0 +1,103 @@
+"""The reader on a tiny random network: order, batches, modes, errors; real weights are tested in test_weights."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from ocrformer import DecodeOptions, ImageError, OCRformer
+from ocrformer.charset import CharsetError
+from ocrformer.config import MODES
+from ocrformer.model.network import WeightsError, save
+from tests.conftest import tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def reader():
+    bundle = tiny_bundle(seed=2)
+    bundle.network.ctc_head.weight.data *= 8  # so that random weights write something
+    bundle.network.decoder.embedding.weight.data *= 4
+    return OCRformer(bundle)
+
+
+def pictures(count, seed=0):
+    rng = np.random.default_rng(seed)
+    made = []
+    for index in range(count):
+        image = Image.new("L", (int(rng.integers(30, 400)), int(rng.integers(16, 50))), 255)
+        ImageDraw.Draw(image).text((4, 4), f"line {index} " + "x" * int(rng.integers(1, 30)), fill=0)
+        made.append(image)
+    return made
+
+
+def test_nothing_in_nothing_out(reader):
+    assert reader.read([]) == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_reads_in_order_and_alike_in_any_batch(reader, mode):
+    images = pictures(14)
+    options = DecodeOptions(mode=mode)
+    together = reader.read(images, options)
+    assert len({line.text for line in together}) > 3
+    assert [line.text for line in reader.read(images[::-1], options)] == [line.text for line in together][::-1]
+    for image, line in zip(images, together, strict=True):
+        (alone,) = reader.read([image], options)
+        assert alone.text == line.text
+        assert alone.confidence == pytest.approx(line.confidence, abs=1e-3)
+        assert alone.status == line.status
+
+
+def test_batch_size_never_changes_a_text(reader):
+    images = pictures(10, seed=1)
+    small = reader.read(images, DecodeOptions(batch_pixels=1))
+    assert [line.text for line in small] == [line.text for line in reader.read(images)]
+
+
+def test_characters_spell_the_text(reader):
+    for line in reader.read(pictures(6)):
+        assert "".join(c.text for c in line.characters).split() == line.text.split()
+        assert all(0 <= c.confidence <= 1 and c.box is None for c in line.characters)
+        assert [word.text for word in line.words] == line.text.split()
+        assert 0 <= line.confidence <= 1
+        assert line.status in ("ok", "empty", "suspect")
+
+
+def test_allowed_characters_are_a_constraint_not_a_filter(reader):
+    for mode in MODES:
+        for line in reader.read(pictures(5), DecodeOptions(mode=mode, allowed="0123456789 ")):
+            assert set(line.text) <= set("0123456789 ")
+
+
+def test_unknown_allowed_characters_are_an_error(reader):
+    with pytest.raises(CharsetError, match="α"):
+        reader.read(pictures(1), DecodeOptions(allowed="α"))
+
+
+def test_a_bad_picture_is_one_sentence(reader, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    with pytest.raises(ImageError, match=r"bad\.png"):
+        reader.read([pictures(1)[0], bad])
+
+
+def test_very_long_lines_are_read_in_pieces(reader):
+    image = Image.new("L", (9000, 32), 255)
+    ImageDraw.Draw(image).text((4, 4), "many words " * 120, fill=0)
+    (line,) = reader.read([image], DecodeOptions(boxes=True))
+    lefts = [c.box.left for c in line.characters]
+    assert lefts == sorted(lefts)
+    assert all(0 <= c.box.left < c.box.right <= 1 and 0 <= c.box.top < c.box.bottom <= 1 for c in line.characters)
+
+
+def test_blank_pictures_do_not_fail(reader):
+    for size in ((1, 1), (8, 8), (1500, 4), (4, 300)):
+        reader.read([Image.new("L", size, 255)])
+
+
+def test_weights_by_path(tmp_path, reader):
+    path = tmp_path / "own.safetensors"
+    save(path, reader.bundle)
+    own = OCRformer.from_pretrained(path, "cpu")
+    assert own.name == path.name and own.path == path
+    with pytest.raises(WeightsError, match="no such weights file"):
+        OCRformer.from_pretrained(tmp_path / "none.safetensors")

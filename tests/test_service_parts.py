@@ -1,0 +1,334 @@
+"""Parts of the service on their own: batcher, guard, uploads, settings."""
+
+import asyncio
+import base64
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import numpy as np
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from ocrformer import DecodeOptions, Line
+from service.batcher import Batcher, BusyError
+from service.guard import Guard, RequestError
+from service.openapi import description
+from service.settings import Settings
+from service.uploads import parse
+
+PNG = b"\x89PNG any content will do here"
+
+
+# Batcher
+
+
+class Model:
+    """Reads a line as its width; can be slow, can be held, can fail."""
+
+    def __init__(self, seconds=0.0):
+        self.seconds, self.batches, self.hold = seconds, [], threading.Event()
+        self.hold.set()
+
+    def read(self, lines, options):
+        self.hold.wait(5)
+        time.sleep(self.seconds)
+        self.batches.append([line.shape[1] for line in lines])
+        if any(line.shape[1] == 13 for line in lines):
+            raise RuntimeError("thirteen")
+        return [Line(f"{line.shape[1]}{options.mode}", 1.0, "ok", ()) for line in lines]
+
+
+def picture(width):
+    return np.zeros((32, width), np.uint8)
+
+
+def with_batcher(scenario, model, **limits):
+    seen = []
+
+    async def run():
+        with ThreadPoolExecutor(1) as executor:
+            options = {"batch": 8, "queue": 64} | limits
+            batcher = Batcher(model.read, executor, observe=lambda *numbers: seen.append(numbers), **options)
+            result = await scenario(batcher)
+            await batcher.close()
+            return result
+
+    return asyncio.run(run()), seen
+
+
+def test_results_come_back_to_their_own_request():
+    model = Model(0.001)
+
+    async def scenario(batcher):
+        requests = [[picture(100 * r + i) for i in range(r % 5 + 1)] for r in range(1, 60)]
+        answers = await asyncio.gather(*(batcher.read(lines, DecodeOptions()) for lines in requests))
+        for lines, answer in zip(requests, answers, strict=True):
+            assert [line.text for line in answer] == [f"{line.shape[1]}joint" for line in lines]
+
+    _, seen = with_batcher(scenario, model, queue=1000)
+    assert max(map(len, model.batches)) == 8
+    assert len(model.batches) < 40  # requests were merged
+    assert sum(lines for lines, _, _ in seen) == sum(map(len, model.batches))
+
+
+def test_a_single_request_does_not_wait_for_company():
+    async def scenario(batcher):
+        started = time.perf_counter()
+        await batcher.read([picture(5)], DecodeOptions())
+        return time.perf_counter() - started
+
+    spent, _ = with_batcher(scenario, Model())
+    assert spent < 0.2
+
+
+def test_batches_never_mix_options():
+    model = Model()
+
+    async def scenario(batcher):
+        modes = ["draft", "ctc"] * 6
+        answers = await asyncio.gather(*(batcher.read([picture(7)], DecodeOptions(mode=mode)) for mode in modes))
+        assert [answer[0].text for answer in answers] == [f"7{mode}" for mode in modes]
+
+    with_batcher(scenario, model)
+
+
+def test_full_queue_is_busy_at_once_and_recovers():
+    model = Model()
+    model.hold.clear()
+
+    async def scenario(batcher):
+        held = asyncio.ensure_future(batcher.read([picture(20 + i) for i in range(20)], DecodeOptions()))
+        await asyncio.sleep(0.05)
+        with pytest.raises(BusyError) as caught:
+            await batcher.read([picture(1)] * 10, DecodeOptions())
+        assert caught.value.retry_after >= 1
+        model.hold.set()
+        assert len(await held) == 20
+        assert len(await batcher.read([picture(1)] * 10, DecodeOptions())) == 10
+
+    with_batcher(scenario, model, queue=16)
+
+
+def test_cancelled_requests_leave_the_queue():
+    model = Model()
+    model.hold.clear()
+
+    async def scenario(batcher):
+        first = asyncio.ensure_future(batcher.read([picture(1)], DecodeOptions()))
+        await asyncio.sleep(0.05)  # its batch is being read
+        second = asyncio.ensure_future(batcher.read([picture(2)], DecodeOptions()))
+        third = asyncio.ensure_future(batcher.read([picture(3)], DecodeOptions()))
+        await asyncio.sleep(0.05)
+        second.cancel()
+        model.hold.set()
+        assert (await first)[0].text == "1joint"
+        assert (await third)[0].text == "3joint"
+
+    with_batcher(scenario, model)
+    assert model.batches == [[1], [3]]
+
+
+def test_an_error_reaches_its_batch_and_nobody_else():
+    model = Model()
+
+    async def scenario(batcher):
+        with pytest.raises(RuntimeError, match="thirteen"):
+            await batcher.read([picture(13)], DecodeOptions())
+        assert (await batcher.read([picture(4)], DecodeOptions()))[0].text == "4joint"
+
+    with_batcher(scenario, model)
+
+
+def test_nothing_to_read():
+    async def scenario(batcher):
+        return await batcher.read([], DecodeOptions())
+
+    assert with_batcher(scenario, Model())[0] == []
+
+
+# Guard and uploads, in front of an application that says what it got
+
+
+def application(max_images=4, **options):
+    refused = []
+
+    async def echo(request: Request) -> JSONResponse:
+        try:
+            upload = await parse(request, max_images)
+        except RequestError as error:
+            return JSONResponse({"code": error.code, "message": error.message}, error.status)
+        return JSONResponse(
+            {
+                "images": [[name, len(data)] for name, data in upload.images],
+                "mode": upload.options.mode,
+                "allowed": upload.options.allowed,
+                "characters": upload.characters,
+                "min_confidence": upload.min_confidence,
+                "plain": upload.plain,
+                "id": request.state.request_id,
+            }
+        )
+
+    app = Starlette(routes=[Route("/read", echo, methods=["POST"]), Route("/livez", echo, methods=["POST"])])
+    defaults = {"api_key": "", "max_body": 100_000, "body_timeout": 0.5}
+    return Guard(app, **(defaults | options), rejected=refused.append), refused
+
+
+def post(app, path="/read", **request):
+    async def run():
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.post(path, **request)
+
+    return asyncio.run(run())
+
+
+def files(*names):
+    return [("images", (name, PNG, "image/png")) for name in names]
+
+
+def encoded(*contents):
+    return {"images": [{"name": f"{i}.png", "data": base64.b64encode(c).decode()} for i, c in enumerate(contents)]}
+
+
+def test_three_ways_to_send_images():
+    app, _ = application()
+    assert post(app, files=files("a.png", "줄.png")).json()["images"] == [["a.png", len(PNG)], ["줄.png", len(PNG)]]
+    assert post(app, content=PNG, headers={"Content-Type": "image/png"}).json()["images"] == [["image", len(PNG)]]
+    assert post(app, json=encoded(PNG, b"xy")).json()["images"] == [["0.png", len(PNG)], ["1.png", 2]]
+    bare = {"images": ["data:image/png;base64," + base64.b64encode(PNG).decode()]}
+    assert post(app, json=bare).json()["images"] == [["image-1", len(PNG)]]
+
+
+def test_options_come_as_fields_query_or_json():
+    app, _ = application()
+    wanted = {"mode": "ctc", "charset": "0123", "characters": "true", "min_confidence": "0.5"}
+    got = [
+        post(app, files=files("a"), data=wanted).json(),
+        post(app, content=PNG, headers={"Content-Type": "image/png"}, params=wanted).json(),
+        post(app, json=encoded(PNG) | wanted | {"characters": True, "min_confidence": 0.5}).json(),
+    ]
+    for answer in got:
+        assert (answer["mode"], answer["allowed"], answer["characters"]) == ("ctc", "0123", True)
+        assert answer["min_confidence"] == 0.5
+    assert post(app, files=files("a"), headers={"Accept": "text/plain"}).json()["plain"]
+    assert not post(app, files=files("a"), headers={"Accept": "*/*"}).json()["plain"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code"),
+    [
+        ({"content": b"", "headers": {"Content-Type": "image/png"}}, 400, "no_images"),
+        ({"content": b"x"}, 415, "unsupported_media_type"),
+        ({"content": b"x", "headers": {"Content-Type": "text/html"}}, 415, "unsupported_media_type"),
+        ({"content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "bad_json"),
+        ({"content": b"[" * 100_000, "headers": {"Content-Type": "application/json"}}, 400, "bad_json"),
+        ({"json": {"images": "x"}}, 400, "bad_json"),
+        ({"json": {"images": [1]}}, 400, "bad_json"),
+        ({"json": {"images": []}}, 400, "no_images"),
+        ({"json": {"images": ["not base64!"]}}, 400, "bad_base64"),
+        ({"json": {"images": ["eA=="], "nonsense": 1}}, 400, "unexpected_field"),
+        ({"files": files(*"abcdefg")}, 413, "too_many_parts"),
+        ({"json": encoded(*[b"x"] * 5)}, 413, "too_many_images"),
+        ({"content": b"no form", "headers": {"Content-Type": "multipart/form-data; boundary=x"}}, 400, "bad_form"),
+        ({"content": b"no form", "headers": {"Content-Type": "multipart/form-data"}}, 400, "bad_form"),
+        ({"files": [("images", (None, "http://example.org/a.png"))]}, 400, "unexpected_field"),
+        ({"files": files("a"), "data": {"colour": "red"}}, 400, "unexpected_field"),
+        ({"files": files("a"), "data": {"mode": "psychic"}}, 400, "bad_option"),
+        ({"files": files("a"), "data": {"characters": "maybe"}}, 400, "bad_option"),
+        ({"files": files("a"), "data": {"min_confidence": "nan"}}, 400, "bad_option"),
+        ({"json": encoded(PNG) | {"charset": 5}}, 400, "bad_option"),
+    ],
+)
+def test_bad_requests_get_a_code_and_a_sentence(request_, status, code):
+    app, _ = application()
+    response = post(app, **request_)
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert "\n" not in response.json()["message"]
+
+
+def test_bodies_are_limited_declared_or_not():
+    app, refused = application(max_body=1000)
+    assert post(app, content=bytes(2000), headers={"Content-Type": "image/png"}).status_code == 413
+
+    async def chunks():
+        for _ in range(10):
+            yield bytes(300)
+
+    response = post(app, content=chunks(), headers={"Content-Type": "image/png"})
+    assert response.status_code == 413
+    assert refused == ["body_too_large"]  # the second is counted where it is parsed
+
+
+def test_slow_bodies_are_cut_off():
+    app, _ = application(body_timeout=0.1)
+
+    async def drip():
+        while True:
+            yield b"x"
+            await asyncio.sleep(0.05)
+
+    started = time.perf_counter()
+    response = post(app, content=drip(), headers={"Content-Type": "image/png"})
+    assert response.status_code == 408
+    assert time.perf_counter() - started < 2
+
+
+def test_api_key():
+    app, refused = application(api_key="geheim")
+    for headers in ({}, {"X-API-Key": "wrong"}, {"Authorization": "Bearer wrong"}, {"Authorization": "geheim"}):
+        response = post(app, files=files("a"), headers=headers)
+        assert response.status_code == 401
+        assert response.json()["error"]["code"] == "unauthorized"
+        assert response.json()["request_id"] == response.headers["x-request-id"]
+    for headers in ({"X-API-Key": "geheim"}, {"Authorization": "Bearer geheim"}, {"Authorization": "bearer geheim"}):
+        assert post(app, files=files("a"), headers=headers).status_code == 200
+    assert post(app, "/livez", files=files("a")).status_code == 200
+    assert refused == ["unauthorized"] * 4
+
+
+def test_request_ids_are_kept_if_sane():
+    app, _ = application()
+    response = post(app, files=files("a"), headers={"X-Request-ID": "order-66"})
+    assert response.headers["x-request-id"] == response.json()["id"] == "order-66"
+    forged = post(app, files=files("a"), headers={"X-Request-ID": "a b\tc"})
+    assert forged.headers["x-request-id"] != "a b\tc"
+    assert forged.headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in forged.headers["content-security-policy"]
+
+
+def test_access_log_is_json_without_content(caplog):
+    app, _ = application()
+    with caplog.at_level("INFO", logger="ocrformer.access"):
+        post(app, files=files("secret-name.png"))
+    (record,) = [json.loads(r.message) for r in caplog.records if r.name == "ocrformer.access"]
+    assert record["status"] == 200 and record["path"] == "/read" and record["milliseconds"] >= 0
+    assert "secret-name" not in caplog.text
+
+
+# Settings and description
+
+
+def test_settings_from_environment():
+    settings = Settings.from_environment(
+        {"OCRFORMER_MAX_IMAGES": "7", "OCRFORMER_TIMEOUT": "2.5", "OCRFORMER_API_KEY": "k"}
+    )
+    assert (settings.max_images, settings.timeout, settings.api_key) == (7, 2.5, "k")
+    assert Settings.from_environment({}) == Settings()
+    for wrong in ("many", "-1", "0"):
+        with pytest.raises(ValueError, match="OCRFORMER_QUEUE"):
+            Settings.from_environment({"OCRFORMER_QUEUE": wrong})
+
+
+def test_description_names_every_way_and_error():
+    document = description(with_key=True)
+    read = document["paths"]["/read"]["post"]
+    assert set(read["requestBody"]["content"]) == {"multipart/form-data", "application/json", "image/*"}
+    assert {"200", "400", "401", "408", "413", "415", "429", "504"} <= set(read["responses"])
+    assert document["security"] and not description(with_key=False).get("security")

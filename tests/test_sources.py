@@ -1,0 +1,124 @@
+import io
+import os
+import tarfile
+import zipfile
+
+import pytest
+from PIL import Image
+
+from ocrformer.sources import Item, SourceError, count, find
+
+
+def png(shade=200):
+    buffer = io.BytesIO()
+    Image.new("L", (40, 12), shade).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def tree(tmp_path):
+    (tmp_path / "b.png").write_bytes(png())
+    (tmp_path / "a.anything").write_bytes(png())  # found by content
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "fake.png").write_text("no picture either")
+    (tmp_path / ".hidden.png").write_bytes(png())
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "deep" / "er" / "c.png").write_bytes(png())
+    return tmp_path
+
+
+def names(items):
+    return [item.relative for item in items]
+
+
+def test_folders_give_what_begins_like_a_picture_sorted(tree):
+    assert names(find([str(tree)])) == ["a.anything", "b.png"]
+    assert names(find([str(tree)], recursive=True)) == ["a.anything", "b.png", os.path.join("deep", "er", "c.png")]
+
+
+def test_named_files_are_items_whatever_they_hold(tree):
+    (item,) = find([str(tree / "notes.txt")])
+    assert item.content() == b"no picture"
+
+
+def test_globs_and_order(tree):
+    assert names(find([str(tree / "*.png"), str(tree / "a.anything")])) == ["b.png", "fake.png", "a.anything"]
+
+
+def test_missing_places_are_named(tree):
+    for place in ("none", "*.tif"):
+        with pytest.raises(SourceError, match="no such file"):
+            list(find([str(tree / place)]))
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tgz"])
+def test_archives(tree, kind):
+    path = tree / f"lines.{kind}"
+    content = {"x/1.png": png(1), "x/readme.md": b"text", "2.png": png(2)}
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in content.items():
+                archive.writestr(name, data)
+    else:
+        with tarfile.open(path, "w:gz" if kind == "tgz" else "w") as archive:
+            for name, data in content.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+    items = list(find([str(path)]))
+    assert [item.name for item in items] == [f"{path}/x/1.png", f"{path}/2.png"]
+    assert items[1].content() == png(2)
+    assert items[0].size == path.stat().st_size
+    assert f"lines.{kind}/x/1.png" in names(find([str(tree)]))
+
+
+def test_damaged_archive_is_an_item_with_a_reason(tree):
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.writestr("1.png", png())
+    (tree / "bad.zip").write_bytes(whole.getvalue()[:-30])
+    (item,) = find([str(tree / "bad.zip")])
+    assert "damaged archive" in item.error
+
+
+def test_archive_members_do_not_inflate_without_end(tree, monkeypatch):
+    monkeypatch.setattr("ocrformer.sources._MAX_MEMBER", 100)
+    with zipfile.ZipFile(tree / "big.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros.png", b"\x89PNG" + bytes(5000))
+    (item,) = find([str(tree / "big.zip")])
+    assert "larger than" in item.error
+
+
+def test_urls(tree):
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/bucket/one.png", png(1))
+    memory.pipe_file("/bucket/text.txt", b"no")
+    memory.pipe_file("/bucket/sub/two.png", png(2))
+    try:
+        (item,) = find(["memory://bucket"])
+        assert item.content() == png(1)
+        assert item.size == len(png(1))
+        assert item.relative == "one.png"
+        assert names(find(["memory://bucket"], recursive=True)) == ["one.png", "sub/two.png"]
+        assert names(find(["memory://bucket/sub/two.png"])) == ["two.png"]
+        with pytest.raises(SourceError, match="cannot list"):
+            list(find(["memory://bucket/none.png"]))
+    finally:
+        memory.rm("/bucket", recursive=True)
+    assert names(find([f"file://{tree}"])) == ["a.anything", "b.png"]
+    with pytest.raises(SourceError, match="cannot open this kind of storage"):
+        list(find(["nonsense://x"]))
+
+
+def test_counting(tree):
+    assert count([str(tree), "x.png"]) == 5  # what the folder shows, and the file
+    assert count(["a.tar"]) is None
+
+
+def test_unreadable_file_is_an_item_with_a_reason(tree):
+    (tree / "gone.png").symlink_to(tree / "nowhere")
+    (item,) = find([str(tree / "gone.png")])
+    assert "cannot open" in item.error
+    assert Item("x", "x").data is None

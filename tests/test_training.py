@@ -1,0 +1,129 @@
+"""Training runs of seconds: they learn, they resume bit for bit, they survive signals."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ocrformer.model.network import load
+from tests.conftest import ROOT
+
+STEPS = 8
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+def train(folder: Path, fonts: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """Train a very small model for a few steps in a process of its own."""
+    loggers = ", ".join(
+        f"{{class_path: lightning.pytorch.loggers.{name}, init_args: {{save_dir: {folder}}}}}"
+        for name in ("CSVLogger", "TensorBoardLogger")
+    )
+    arguments = [
+        "-c", "configs/tiny.yaml",
+        "--model.model.channels", "[4, 8, 12]",
+        "--model.model.d_model", "64",
+        "--model.model.feed_forward", "64",
+        "--model.warmup_steps", "2",
+        "--data.synthetic.fonts", f"[{fonts / 'DejaVuSans.ttf'}, {fonts / 'DejaVuSerif.ttf'}]",
+        "--data.synthetic.buckets.pixels", "512",
+        "--data.validation_lines", "6",
+        "--data.workers", "1",
+        "--trainer.max_steps", str(STEPS),
+        "--trainer.val_check_interval", "4",
+        "--trainer.log_every_n_steps", "1",
+        "--trainer.accelerator", "cpu",
+        "--trainer.logger", f"[{loggers}]",
+        *more,
+    ]  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", "ocrformer", "train", *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def final_weights(folder: Path) -> dict[str, torch.Tensor]:
+    checkpoint = max(folder.rglob("last*.ckpt"), key=lambda path: path.stat().st_mtime)
+    saved = torch.load(checkpoint, weights_only=True)
+    assert saved["global_step"] == STEPS
+    state: dict[str, torch.Tensor] = saved["current_model_state"]
+    return state
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory, fonts: Path) -> Path:
+    folder = tmp_path_factory.mktemp("unbroken")
+    result = train(folder, fonts)
+    assert result.returncode == 0, result.stderr[-2000:]
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("how", "checkpoint_every"), [(signal.SIGKILL, 3), (signal.SIGTERM, 100)], ids=["kill", "term"]
+)
+def test_a_stopped_run_resumes_to_the_same_weights_bit_for_bit(tmp_path, fonts, unbroken, how, checkpoint_every):
+    """After kill -9 from the last checkpoint; on SIGTERM a checkpoint is written at once."""
+    every = f"--trainer.callbacks.every_n_train_steps={checkpoint_every}"
+    stop = [
+        "--trainer.callbacks+=tests.stop.StopAt",
+        "--trainer.callbacks.step=5",
+        f"--trainer.callbacks.signal={how:d}",
+    ]
+    checkpointing = ["--trainer.callbacks+=lightning.pytorch.callbacks.ModelCheckpoint", every]
+    checkpointing += [f"--trainer.callbacks.dirpath={tmp_path}/saved", "--trainer.callbacks.save_last=true"]
+    checkpointing += ["--trainer.callbacks.save_on_exception=true"]
+    stopped = train(tmp_path, fonts, *checkpointing, *stop)
+    assert stopped.returncode == (-9 if how == signal.SIGKILL else 143)
+    (last,) = (tmp_path / "saved").glob("last*.ckpt")
+    assert torch.load(last, weights_only=True)["global_step"] == (3 if how == signal.SIGKILL else 5)
+    resumed = train(tmp_path / "resumed", fonts, "--ckpt_path", str(last))
+    assert resumed.returncode == 0, resumed.stderr[-2000:]
+    expected, got = final_weights(unbroken), final_weights(tmp_path / "resumed")
+    assert expected.keys() == got.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, got[name]), name
+
+
+def test_training_learns_and_writes_what_it_promises(unbroken):
+    (table,) = unbroken.rglob("metrics.csv")
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    losses = [float(row["train/ce"]) for row in rows if row.get("train/ce")]
+    assert losses[-1] < losses[0]
+    assert any(row.get("unseen-fonts/cer") for row in rows)
+    assert any(row.get("lines/s") for row in rows)
+    assert list(unbroken.rglob("worst-unseen-fonts.png"))
+    (board,) = unbroken.rglob("events.out.tfevents.*")
+    assert b"worst-unseen-fonts" in board.read_bytes()
+    (exported,) = unbroken.rglob("last.safetensors")
+    assert load(exported).details["steps"] == str(STEPS)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_is_complete_and_accepted(config):
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "ocrformer", "train", "-c", str(config), "--print_config"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "encoder_layers" in result.stdout
+
+
+def test_a_typing_error_in_a_config_is_an_error(tmp_path):
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text((ROOT / "configs" / "tiny.yaml").read_text().replace("encoder_layers", "encoder_leyers"))
+    result = subprocess.run(
+        [sys.executable, "-m", "ocrformer", "train", "-c", str(wrong)], capture_output=True, text=True, cwd=ROOT
+    )
+    assert result.returncode == 2
+    assert "encoder_leyers" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,246 @@
+"""Runs over many images with a reader that needs no network, so that every path is quick to reach."""
+
+import json
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ocrformer.config import DecodeOptions
+from ocrformer.journal import JournalWriter, OutputError
+from ocrformer.line import Character, Line
+from ocrformer.report import Report
+from ocrformer.sources import find
+from ocrformer.transcribe import WINDOW, Summary, Transcriber, stamp
+from ocrformer.writers import SidecarWriter, open_writer
+
+
+def fake_read(lines, options):
+    """Text and confidence depend on the picture, and the confidence on its batch, as rounding errors do."""
+    jitter = len(lines) * 1e-3
+    return [
+        Line(f"w{line.shape[1]}", 0.5 + jitter % 0.4, "ok", (Character("w", 0.5),)) if line.max() > 200 else
+        Line("", 1.0, "empty", ())
+        for line in lines
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """700 pictures of all widths, a few of them broken."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = random.Random(0)
+    for index in range(700):
+        path = folder / f"{index:04d}.png"
+        if index % 97 == 5:
+            path.write_bytes(b"\x89PNG broken")
+        else:
+            pixels = np.full((20, rng.randint(20, 400)), 255, np.uint8)
+            pixels[5:15, 3:-3:7] = 0
+            Image.fromarray(pixels).save(path)
+    return folder
+
+
+def transcriber(executor, **options):
+    return Transcriber(fake_read, 32, DecodeOptions(), executor, **options)
+
+
+def run(folder, writer, *, stop_after=None, **options):
+    with ThreadPoolExecutor(2) as executor:
+        for number, results in enumerate(transcriber(executor, **options).run(find([str(folder)]), writer.is_done)):
+            writer.write(results)
+            if number == stop_after:  # as kill -9 would: no close()
+                for handle in (getattr(writer, "_rows", None), getattr(writer, "_notes", None)):
+                    if handle:
+                        handle.close()
+                return
+    writer.close()
+
+
+def test_rows_come_in_order_with_a_reason_where_there_is_no_text(folder):
+    with ThreadPoolExecutor(2) as executor:
+        results = [r for window in transcriber(executor).run(find([str(folder)])) for r in window]
+    assert [r.item.relative for r in results] == sorted(p.name for p in folder.iterdir())
+    failed = [r.rows[0] for r in results if r.rows[0].error]
+    assert len(failed) == len(range(5, 700, 97))
+    assert all("damaged or truncated" in row.error and row.status == "failed" for row in failed)
+
+
+def test_pages_of_a_tiff_are_rows_of_their_own(tmp_path):
+    pages = [Image.new("L", (60 + 10 * i, 20), 255) for i in range(3)]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    with ThreadPoolExecutor(1) as executor:
+        ((result,),) = transcriber(executor).run(find([str(tmp_path)]))
+    assert [row.file.rsplit("#")[-1] for row in result.rows] == ["1", "2", "3"]
+    assert [row.width for row in result.rows] == [60, 70, 80]
+
+
+def test_low_confidence_is_marked(folder):
+    with ThreadPoolExecutor(2) as executor:
+        results = [r for w in transcriber(executor, min_confidence=0.99).run(find([str(folder)])) for r in w]
+    assert {r.rows[0].status for r in results} == {"suspect", "failed"}
+
+
+def test_timing_only_when_asked(folder):
+    with ThreadPoolExecutor(2) as executor:
+        timed = next(transcriber(executor, timing=True).run(find([str(folder)])))
+        plain = next(transcriber(executor).run(find([str(folder)])))
+    assert timed[0].rows[0].milliseconds is not None
+    assert plain[0].rows[0].milliseconds is None
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "tsv", "txt"])
+@pytest.mark.parametrize("damage", ["none", "half a row", "half a note", "row without note"])
+def test_resumed_output_is_byte_identical(folder, tmp_path, form, damage):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run(folder, JournalWriter(whole, form, resume=False))
+    run(folder, JournalWriter(parts, form, resume=False), stop_after=1)
+    journal = tmp_path / "parts.journal"
+    if damage == "half a row":
+        with parts.open("ab") as file:
+            file.write(b'{"file": "00')
+    elif damage == "half a note":
+        with journal.open("ab") as file:
+            file.write(b'["0000.png", 3')
+    elif damage == "row without note":
+        lines = journal.read_bytes().splitlines(keepends=True)
+        journal.write_bytes(b"".join(lines[:-7]))
+    assert len(parts.read_bytes()) < len(whole.read_bytes())
+    run(folder, JournalWriter(parts, form, resume=True))
+    assert parts.read_bytes() == whole.read_bytes()
+    assert journal.read_bytes().count(b"\n") == 700
+    again = JournalWriter(parts, form, resume=True)
+    assert all(again.is_done(item) for item in find([str(folder)]))
+    again.close()
+
+
+def test_changed_and_new_images_are_read_again_on_resuming(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in "abc":
+        Image.new("L", (40, 20), 0 if name == "b" else 255).save(images / f"{name}.png")
+    out = tmp_path / "out.jsonl"
+    run(images, JournalWriter(out, "jsonl", resume=False))
+    Image.new("L", (90, 20), 255).save(images / "b.png")
+    Image.new("L", (50, 20), 255).save(images / "d.png")
+    run(images, JournalWriter(out, "jsonl", resume=True))
+    rows = [json.loads(row)["file"].rsplit("/")[-1] for row in out.read_text().splitlines()]
+    assert sorted(rows) == ["a.png", "b.png", "c.png", "d.png"]
+    run(images, JournalWriter(out, "jsonl", resume=True))
+    assert len(out.read_text().splitlines()) == 4
+
+
+def test_resuming_needs_the_journal(tmp_path):
+    (tmp_path / "out.jsonl").write_text("precious\n")
+    with pytest.raises(OutputError, match="cannot resume without"):
+        JournalWriter(tmp_path / "out.jsonl", "jsonl", resume=True)
+    assert (tmp_path / "out.jsonl").read_text() == "precious\n"
+
+
+def open_for(tmp_path, form="jsonl", **options):
+    defaults = dict.fromkeys(("output", "folder")) | dict.fromkeys(
+        ("sidecars", "resume", "overwrite", "characters"), False
+    )
+    return open_writer(form, **(defaults | options), stdout=None)
+
+
+def test_outputs_are_never_overwritten_by_accident(tmp_path):
+    existing = tmp_path / "out"
+    existing.write_text("precious")
+    for form in ("jsonl", "alto"):
+        with pytest.raises(OutputError, match="exists"):
+            open_for(tmp_path, form, output=str(existing))
+    with pytest.raises(OutputError, match="--resume needs"):
+        open_for(tmp_path, "alto", output=str(existing), resume=True)
+    with pytest.raises(OutputError, match="--resume needs"):
+        open_for(tmp_path, resume=True)
+    assert existing.read_text() == "precious"
+
+
+def test_sidecars_mirror_the_tree_and_are_skipped_when_done(tmp_path):
+    images = tmp_path / "in"
+    (images / "sub").mkdir(parents=True)
+    for name in ("a.png", "a.bmp", "sub/b.png"):
+        Image.new("L", (40, 20), 255).save(images / name)
+    (images / "broken.png").write_bytes(b"\x89PNG")
+    items = list(find([str(images)], recursive=True))
+    writer = SidecarWriter(str(tmp_path / "out"), "alto", resume=True)
+    with ThreadPoolExecutor(1) as executor:
+        for results in transcriber(executor).run(items, writer.is_done):
+            writer.write(results)
+    written = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*"))
+    assert written == ["a.bmp.alto.xml", "a.png.alto.xml", "sub/b.png.alto.xml"]
+    assert [writer.is_done(item) for item in items] == [item.relative != "broken.png" for item in items]
+
+
+def test_pages_cannot_climb_out_of_the_output_folder(tmp_path):
+    from ocrformer.sources import Item
+
+    writer = SidecarWriter(str(tmp_path / "out"), "txt", resume=False)
+    assert writer.target(Item("x", "../../etc/passwd")) == f"{tmp_path}/out/etc/passwd.txt"
+    with pytest.raises(OutputError, match="archive"):
+        SidecarWriter(None, "txt", resume=False).target(Item("a.zip/b.png", "a.zip/b.png", data=b""))
+
+
+def test_output_to_urls(folder):
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    try:
+        writer = open_for(None, "jsonl", output="memory://results/out.jsonl")
+        run(folder, writer)
+        assert memory.cat_file("/results/out.jsonl").count(b"\n") == 700
+        mirror = open_for(None, "txt", folder="memory://results/tree")
+        run(folder, mirror, stop_after=0)
+        assert memory.cat_file("/results/tree/0000.png.txt").startswith(b"w")
+    finally:
+        memory.rm("/results", recursive=True)
+
+
+def test_windows_bound_memory(folder):
+    """No more than the window being read and those decoded ahead are alive."""
+    handed = []
+
+    def items():
+        for item in find([str(folder)]):
+            handed.append(item)
+            yield item
+
+    with ThreadPoolExecutor(2) as executor:
+        runs = transcriber(executor).run(items())
+        next(runs)
+        assert len(handed) <= 4 * WINDOW
+        assert len(handed) < 700
+
+
+def test_summary_counts_everything(folder):
+    summary = Summary()
+    with ThreadPoolExecutor(2) as executor:
+        for results in transcriber(executor).run(find([str(folder)])):
+            summary.add(row for result in results for row in result.rows)
+    assert summary.failed == 8
+    assert "read 692, of these empty 0 and suspect 0; failed 8" in str(summary)
+    assert str(Summary()).startswith("read 0")
+
+
+def test_report_keeps_the_most_doubtful_lines(folder):
+    report, summary = Report(most=20), Summary()
+    with ThreadPoolExecutor(2) as executor:
+        for results in transcriber(executor).run(find([str(folder)])):
+            report.add(results)
+    page = report.page(summary)
+    data = json.loads(page.split('id="data">')[1].split("</script>")[0])
+    assert len(data["rows"]) == 20
+    assert data["omitted"] == 680
+    assert [row["status"] for row in data["rows"][:8]] == ["failed"] * 8
+    confidences = [row["confidence"] for row in data["rows"][8:]]
+    assert confidences == sorted(confidences)
+    assert data["rows"][10]["image"].startswith("data:image/webp;base64,")
+    assert "http" not in page.replace("http://www.w3.org", "")  # nothing from elsewhere
+
+
+def test_stamps_tell_versions_apart(folder):
+    stamps = {stamp(item) for item in find([str(folder)])}
+    assert len(stamps) == 700

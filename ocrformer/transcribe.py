@@ -67,6 +67,47 @@ def _decode_all(items: Sequence[Item], height: int) -> _Pages:
     return [decode(item, height) for item in items]
 
 
+@dataclass(frozen=True)
+class Window:
+    """Items that are sorted by width together.
+
+    Attributes:
+        items: Neighbours in the input.
+        fresh: For each, whether no earlier run has finished it.
+    """
+
+    items: list[Item]
+    fresh: list[bool]
+
+
+@dataclass
+class Windows:
+    """Windows of the items that have anything left to do.
+
+    They are cut from all items, finished ones too, so that a resumed run has the same ones as an unbroken run.
+
+    Attributes:
+        items: What to read.
+        is_done: Whether an earlier run finished an item.
+        skipped: Items that an earlier run had finished, counted while running.
+    """
+
+    items: Iterable[Item]
+    is_done: Callable[[Item], bool] = lambda _: False
+    skipped: int = 0
+
+    def __iter__(self) -> Iterator[Window]:
+        """Small windows first, so that the first result comes soon."""
+        size = _FIRST_WINDOW
+        iterator = iter(self.items)
+        while items := list(itertools.islice(iterator, size)):
+            fresh = [not self.is_done(item) for item in items]
+            self.skipped += fresh.count(False)
+            if any(fresh):
+                yield Window(items, fresh)
+            size = min(WINDOW, 2 * size)
+
+
 @dataclass
 class Result:
     """An item with all its rows and prepared lines (None where there is an error)."""
@@ -80,64 +121,38 @@ Read = Callable[[Sequence[Pixels], DecodeOptions], list[Line]]
 """Reads prepared lines, in order."""
 
 
-@dataclass
-class Transcriber:
-    """Turns items into rows.
+@dataclass(frozen=True)
+class WindowReader:
+    """Turns decoded windows into results; all that an engine must keep beside the model.
 
     Attributes:
         read: Reads prepared lines.
-        height: Line height of the model.
         options: How to decode.
-        executor: Where pictures are decoded; a process pool or a thread pool.
         min_confidence: Less confident lines are marked `suspect`.
         timing: Note the milliseconds of each row (then two runs differ in them).
-        skipped: Items that an earlier run had finished, counted while running.
     """
 
     read: Read
-    height: int
     options: DecodeOptions
-    executor: Executor
     min_confidence: float = 0.0
     timing: bool = False
-    skipped: int = 0
 
-    def run(self, items: Iterable[Item], is_done: Callable[[Item], bool] = lambda _: False) -> Iterator[list[Result]]:
-        """Results window by window, in order of the items.
+    def __call__(self, window: Window, decoded: Iterable[list[Decoded]]) -> list[Result]:
+        """Results of the window's unfinished items.
 
-        Windows are cut from all items, finished ones too, and a window with anything left to do is read whole: a
-        resumed run forms the same batches as an unbroken one and writes the same bytes.
-
-        Args:
-            items: What to read.
-            is_done: Whether an earlier run finished an item.
+        A window with anything left to do is read whole: a resumed run forms the same batches as an unbroken one and
+        writes the same bytes.
         """
-        waiting: deque[tuple[list[Item], list[Future[_Pages]], list[bool]]] = deque()
-        for window in _windows(items):
-            fresh = [not is_done(item) for item in window]
-            self.skipped += fresh.count(False)
-            if any(fresh):
-                waiting.append((window, self._submit(window), fresh))
-            if len(waiting) > _AHEAD:
-                yield self._finish(*waiting.popleft())
-        while waiting:
-            yield self._finish(*waiting.popleft())
-
-    def _submit(self, window: Sequence[Item]) -> list[Future[_Pages]]:
-        chunks = [window[start : start + _CHUNK] for start in range(0, len(window), _CHUNK)]
-        return [self.executor.submit(_decode_all, chunk, self.height) for chunk in chunks]
-
-    def _finish(self, window: list[Item], futures: list[Future[_Pages]], fresh: list[bool]) -> list[Result]:
-        decoded = list(itertools.chain.from_iterable(future.result() for future in futures))
+        decoded = list(decoded)
         lines = [one.pixels for pictures in decoded for one in pictures if one.pixels is not None]
         started = time.perf_counter()
         read = iter(self.read(lines, self.options))
         each = 1000 * (time.perf_counter() - started) / max(1, len(lines)) if self.timing else None
         results = []
-        for item, pictures in zip(window, decoded, strict=True):
+        for item, pictures in zip(window.items, decoded, strict=True):
             rows = [self._row(item, one, next(read) if one.pixels is not None else None, each) for one in pictures]
             results.append(Result(item, rows, [one.pixels for one in pictures]))
-        return [result for result, wanted in zip(results, fresh, strict=True) if wanted]
+        return [result for result, wanted in zip(results, window.fresh, strict=True) if wanted]
 
     def _row(self, item: Item, picture: Decoded, line: Line | None, milliseconds: float | None) -> Row:
         if line is not None and line.status == "ok" and line.confidence < self.min_confidence:
@@ -147,12 +162,36 @@ class Transcriber:
         return Row(picture.name, line, picture.error, *size, milliseconds=spent, modified=item.modified)
 
 
-def _windows(items: Iterable[Item]) -> Iterator[list[Item]]:
-    size = _FIRST_WINDOW
-    iterator = iter(items)
-    while window := list(itertools.islice(iterator, size)):
-        yield window
-        size = min(WINDOW, 2 * size)
+@dataclass
+class Transcriber:
+    """Turns items into rows on this machine.
+
+    Attributes:
+        read_window: Reads windows.
+        height: Line height of the model.
+        executor: Where pictures are decoded; a process pool or a thread pool.
+    """
+
+    read_window: WindowReader
+    height: int
+    executor: Executor
+
+    def run(self, windows: Iterable[Window]) -> Iterator[list[Result]]:
+        """Results window by window, in order of the items."""
+        waiting: deque[tuple[Window, list[Future[_Pages]]]] = deque()
+        for window in windows:
+            waiting.append((window, self._submit(window.items)))
+            if len(waiting) > _AHEAD:
+                yield self._finish(*waiting.popleft())
+        while waiting:
+            yield self._finish(*waiting.popleft())
+
+    def _submit(self, items: Sequence[Item]) -> list[Future[_Pages]]:
+        chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
+        return [self.executor.submit(_decode_all, chunk, self.height) for chunk in chunks]
+
+    def _finish(self, window: Window, futures: list[Future[_Pages]]) -> list[Result]:
+        return self.read_window(window, itertools.chain.from_iterable(future.result() for future in futures))
 
 
 @dataclass

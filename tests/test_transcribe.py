@@ -13,7 +13,7 @@ from ocrformer.journal import JournalWriter, OutputError
 from ocrformer.line import Character, Line
 from ocrformer.report import Report
 from ocrformer.sources import find
-from ocrformer.transcribe import WINDOW, Summary, Transcriber, stamp
+from ocrformer.transcribe import WINDOW, Summary, Transcriber, WindowReader, Windows, stamp
 from ocrformer.writers import SidecarWriter, open_writer
 
 
@@ -44,12 +44,14 @@ def folder(tmp_path_factory):
 
 
 def transcriber(executor, **options):
-    return Transcriber(fake_read, 32, DecodeOptions(), executor, **options)
+    return Transcriber(WindowReader(fake_read, DecodeOptions(), **options), 32, executor)
 
 
 def run(folder, writer, *, stop_after=None, **options):
     with ThreadPoolExecutor(2) as executor:
-        for number, results in enumerate(transcriber(executor, **options).run(find([str(folder)]), writer.is_done)):
+        for number, results in enumerate(
+            transcriber(executor, **options).run(Windows(find([str(folder)]), writer.is_done))
+        ):
             writer.write(results)
             if number == stop_after:  # as kill -9 would: no close()
                 for handle in (getattr(writer, "_rows", None), getattr(writer, "_notes", None)):
@@ -61,7 +63,7 @@ def run(folder, writer, *, stop_after=None, **options):
 
 def test_rows_come_in_order_with_a_reason_where_there_is_no_text(folder):
     with ThreadPoolExecutor(2) as executor:
-        results = [r for window in transcriber(executor).run(find([str(folder)])) for r in window]
+        results = [r for window in transcriber(executor).run(Windows(find([str(folder)]))) for r in window]
     assert [r.item.relative for r in results] == sorted(p.name for p in folder.iterdir())
     failed = [r.rows[0] for r in results if r.rows[0].error]
     assert len(failed) == len(range(5, 700, 97))
@@ -72,21 +74,21 @@ def test_pages_of_a_tiff_are_rows_of_their_own(tmp_path):
     pages = [Image.new("L", (60 + 10 * i, 20), 255) for i in range(3)]
     pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
     with ThreadPoolExecutor(1) as executor:
-        ((result,),) = transcriber(executor).run(find([str(tmp_path)]))
+        ((result,),) = transcriber(executor).run(Windows(find([str(tmp_path)])))
     assert [row.file.rsplit("#")[-1] for row in result.rows] == ["1", "2", "3"]
     assert [row.width for row in result.rows] == [60, 70, 80]
 
 
 def test_low_confidence_is_marked(folder):
     with ThreadPoolExecutor(2) as executor:
-        results = [r for w in transcriber(executor, min_confidence=0.99).run(find([str(folder)])) for r in w]
+        results = [r for w in transcriber(executor, min_confidence=0.99).run(Windows(find([str(folder)]))) for r in w]
     assert {r.rows[0].status for r in results} == {"suspect", "failed"}
 
 
 def test_timing_only_when_asked(folder):
     with ThreadPoolExecutor(2) as executor:
-        timed = next(transcriber(executor, timing=True).run(find([str(folder)])))
-        plain = next(transcriber(executor).run(find([str(folder)])))
+        timed = next(transcriber(executor, timing=True).run(Windows(find([str(folder)]))))
+        plain = next(transcriber(executor).run(Windows(find([str(folder)]))))
     assert timed[0].rows[0].milliseconds is not None
     assert plain[0].rows[0].milliseconds is None
 
@@ -168,7 +170,7 @@ def test_sidecars_mirror_the_tree_and_are_skipped_when_done(tmp_path):
     items = list(find([str(images)], recursive=True))
     writer = SidecarWriter(str(tmp_path / "out"), "alto", resume=True)
     with ThreadPoolExecutor(1) as executor:
-        for results in transcriber(executor).run(items, writer.is_done):
+        for results in transcriber(executor).run(Windows(items, writer.is_done)):
             writer.write(results)
     written = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*"))
     assert written == ["a.bmp.alto.xml", "a.png.alto.xml", "sub/b.png.alto.xml"]
@@ -209,7 +211,7 @@ def test_windows_bound_memory(folder):
             yield item
 
     with ThreadPoolExecutor(2) as executor:
-        runs = transcriber(executor).run(items())
+        runs = transcriber(executor).run(Windows(items()))
         next(runs)
         assert len(handed) <= 4 * WINDOW
         assert len(handed) < 700
@@ -218,7 +220,7 @@ def test_windows_bound_memory(folder):
 def test_summary_counts_everything(folder):
     summary = Summary()
     with ThreadPoolExecutor(2) as executor:
-        for results in transcriber(executor).run(find([str(folder)])):
+        for results in transcriber(executor).run(Windows(find([str(folder)]))):
             summary.add(row for result in results for row in result.rows)
     assert summary.failed == 8
     assert "read 692, of these empty 0 and suspect 0; failed 8" in str(summary)
@@ -228,7 +230,7 @@ def test_summary_counts_everything(folder):
 def test_report_keeps_the_most_doubtful_lines(folder):
     report, summary = Report(most=20), Summary()
     with ThreadPoolExecutor(2) as executor:
-        for results in transcriber(executor).run(find([str(folder)])):
+        for results in transcriber(executor).run(Windows(find([str(folder)]))):
             report.add(results)
     page = report.page(summary)
     data = json.loads(page.split('id="data">')[1].split("</script>")[0])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ocrformer.cli.train import need
+from ocrformer.cli.extras import need
 from ocrformer.config import MODES, DecodeOptions
 
 if TYPE_CHECKING:

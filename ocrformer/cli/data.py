@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from ocrformer.cli.train import need
+from ocrformer.cli.extras import need
 
 
 @click.group()

@@ -6,21 +6,24 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ocrformer.cli.extras import need
 from ocrformer.config import MODES, DecodeOptions
 from ocrformer.outputs import FORMATS
 from ocrformer.sources import SourceError
 
 if TYPE_CHECKING:
+    from ocrformer.cluster import RayTranscriber
     from ocrformer.reader import OCRformer
-    from ocrformer.transcribe import Summary
+    from ocrformer.report import Report
+    from ocrformer.transcribe import Result, Summary, Transcriber, Windows
     from ocrformer.writers import Writer
 
 
@@ -43,6 +46,9 @@ if TYPE_CHECKING:
 @click.option("--device", help="cpu, cuda, ... [a GPU if there is one]")
 @click.option("--batch-size", default="auto", metavar="N", help="Lines of usual width per batch. [auto]")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the model. [all cores]")
+@click.option("--engine", type=click.Choice(("local", "ray")), default="local", show_default=True, help="Who reads.")
+@click.option("--address", metavar="ADDRESS", help="Ray cluster to join, auto for the nearest. [one on this machine]")
+@click.option("--actors", type=click.IntRange(1), help="Readers of the Ray engine, one core each. [all cores]")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first image that cannot be read.")
 def read(paths: tuple[str, ...], **options: Any) -> None:
     """Read images of text lines.
@@ -78,7 +84,7 @@ def _run(places: list[str], options: dict[str, Any]) -> int:
     from ocrformer.journal import put
     from ocrformer.report import Report
     from ocrformer.sources import count, find
-    from ocrformer.transcribe import Summary
+    from ocrformer.transcribe import Summary, Windows
     from ocrformer.writers import open_writer
 
     single = all(Path(place).is_file() and not place.endswith((".zip", ".tar", ".tgz", ".gz")) for place in places)
@@ -98,10 +104,17 @@ def _run(places: list[str], options: dict[str, Any]) -> int:
     )
     report = Report() if options["report"] else None
     summary = Summary()
-    items = find(places, recursive=options["recursive"])
+    windows = Windows(find(places, recursive=options["recursive"]), writer.is_done)
     total = count(places, recursive=options["recursive"]) if sys.stderr.isatty() else None
-    with _stop_signals() as stopped, _progress(total) as bar:
-        _transcribe(reader, decode, items, writer, report, summary, options, stopped, bar)
+    with _engine(reader, decode, options) as engine, _stop_signals() as stopped, _progress(total) as bar:
+        advance = _advance(bar, windows, summary)
+        for results in engine.run(windows):
+            if options["fail_fast"]:
+                results = _until_failure(results)
+            _take(results, writer, summary, report)
+            advance(len(results))
+            if stopped or (options["fail_fast"] and summary.failed):
+                break
     writer.close()
     if report:
         put(options["report"], report.page(summary))
@@ -112,53 +125,62 @@ def _run(places: list[str], options: dict[str, Any]) -> int:
     return 1 if summary.failed else 0
 
 
-def _transcribe(
-    reader: OCRformer,
-    decode: DecodeOptions,
-    items: Iterator[Any],
-    writer: Writer,
-    report: Any,
-    summary: Summary,
-    options: dict[str, Any],
-    stopped: list[int],
-    bar: Any,
-) -> None:
-    """Read, write and count until all is done, a signal comes, or a failure ends the run."""
-    from ocrformer.transcribe import Transcriber
+def _take(results: list[Result], writer: Writer, summary: Summary, report: Report | None) -> None:
+    """Write and count a window's results, and say what failed."""
+    writer.write(results)
+    rows = [row for result in results for row in result.rows]
+    summary.add(rows)
+    if report:
+        report.add(results)
+    for row in rows:
+        if row.error:
+            click.echo(f"ocrformer: {row.error}", err=True)
 
-    with _executor() as executor:
-        height = reader.network.config.height
-        transcriber = Transcriber(
-            reader.read_prepared, height, decode, executor, options["min_confidence"], options["timing"]
-        )
-        skipped = 0
-        for results in transcriber.run(items, writer.is_done):
-            if options["fail_fast"]:
-                results = _until_failure(results)
-            writer.write(results)
-            rows = [row for result in results for row in result.rows]
-            summary.add(rows)
-            if report:
-                report.add(results)
-            for row in rows:
-                if row.error:
-                    click.echo(f"ocrformer: {row.error}", err=True)
-            if bar:
-                bar.label = f"{summary.rate:,.0f} images/s"
-                bar.update(len(results) + transcriber.skipped - skipped)
-                skipped = transcriber.skipped
-            if stopped or (options["fail_fast"] and summary.failed):
-                return
+
+def _advance(bar: Any, windows: Windows, summary: Summary) -> Callable[[int], None]:
+    """A function that moves the bar on by finished items, and by those that were skipped since."""
+    skipped = 0
+
+    def advance(finished: int) -> None:
+        nonlocal skipped
+        if bar:
+            bar.label = f"{summary.rate:,.0f} images/s"
+            bar.update(finished + windows.skipped - skipped)
+            skipped = windows.skipped
+
+    return advance
+
+
+@contextmanager
+def _engine(
+    reader: OCRformer, decode: DecodeOptions, options: dict[str, Any]
+) -> Iterator[Transcriber | RayTranscriber]:
+    """What turns windows into rows: this process, or a Ray cluster."""
+    from ocrformer.transcribe import Transcriber, WindowReader
+
+    height, confidence, timing = reader.network.config.height, options["min_confidence"], options["timing"]
+    if options["engine"] == "local":
+        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="decode") as executor:
+            yield Transcriber(WindowReader(reader.read_prepared, decode, confidence, timing), height, executor)
+        return
+    need("ray", "ray")
+    from ocrformer.cluster import ClusterError, Job, RayTranscriber
+
+    job = Job(options["model"], decode, confidence, timing, options["device"])
+    try:
+        engine = RayTranscriber(job, actors=options["actors"], address=options["address"])
+    except ClusterError as error:
+        raise click.UsageError(str(error)) from None
+    try:
+        yield engine
+    finally:
+        engine.close()
 
 
 def _until_failure(results: list[Any]) -> list[Any]:
     """Results up to and including the first that failed."""
     failing = (index for index, result in enumerate(results) if any(row.error for row in result.rows))
     return results[: next(failing, len(results)) + 1]
-
-
-def _executor() -> Executor:
-    return ThreadPoolExecutor(max_workers=2, thread_name_prefix="decode")
 
 
 def _reader(options: dict[str, Any]) -> OCRformer:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
+
+from ocrformer.cli.extras import need
 
 
 @click.command()
@@ -18,8 +19,7 @@ import click
 @click.option("--workers", type=click.IntRange(1), help="Processes; torch threads are divided among them [1].")
 def serve(host: str, port: int, model: str | None, workers: int | None) -> None:
     """Answer POSTed images over HTTP; further settings come from OCRFORMER_ variables (see the README)."""
-    if find_spec("bentoml") is None:
-        raise click.UsageError("this command needs more packages: pip install 'ocrformer[serve]'")
+    need("bentoml", "serve")
     root, target = _service()
     settings = {"OCRFORMER_MODEL": model and str(Path(model).resolve()), "OCRFORMER_WORKERS": workers and str(workers)}
     environment = os.environ | {"BENTOML_DO_NOT_TRACK": "True"} | {k: v for k, v in settings.items() if v}

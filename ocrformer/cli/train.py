@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from ocrformer.cli.extras import need
+
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 @click.option("-c", "--config", metavar="FILE", help="Train from scratch as a YAML file says (configs/*.yaml).")
@@ -86,11 +88,3 @@ def synth(output: str, **options: Any) -> None:
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from None
     click.echo(f"{written} lines, labels.tsv and sheet.png in {output}")
-
-
-def need(module: str, extra: str) -> None:
-    """Stop with a plain sentence if an optional package is missing."""
-    from importlib.util import find_spec
-
-    if find_spec(module) is None:
-        raise click.UsageError(f"this command needs more packages: pip install 'ocrformer[{extra}]'")

@@ -126,15 +126,13 @@ def share_of_peak(reader: OCRformer, lines: int = 64, width: int = 512) -> tuple
     Returns:
         Share of the measured peak that encoding reaches, and the peak in GFLOP/s, in the precision that reading uses.
     """
-    precision = torch.bfloat16 if reader.bfloat16 else torch.float32
-    one, other = (torch.randn(2048, 2048, dtype=precision) for _ in range(2))
+    one, other = (torch.randn(2048, 2048, dtype=reader.precision) for _ in range(2))
     peak = 2 * 2048**3 / _best(lambda: one @ other)
     images = torch.full((lines, 1, reader.network.config.height, width), PAPER, dtype=torch.uint8)
     widths = torch.full((lines,), width)
     with FlopCounterMode(display=False) as counter:
-        reader.network.encode(images, widths)
-    with torch.autocast(reader.device.type, torch.bfloat16, enabled=reader.bfloat16):
-        rate = counter.get_total_flops() / _best(lambda: reader.network.encode(images, widths))
+        reader.frozen.encode(images, widths)
+    rate = counter.get_total_flops() / _best(lambda: reader.frozen.encode(images, widths))
     return rate / peak, peak / 1e9
 
 

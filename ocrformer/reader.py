@@ -22,6 +22,7 @@ from ocrformer.line import Box, Character, Line
 from ocrformer.long_lines import MAX_WIDTH, Piece, split
 from ocrformer.model import network
 from ocrformer.model.decoder import Memory
+from ocrformer.model.frozen import frozen
 from ocrformer.model.network import Bundle
 from ocrformer.reading import Reading, joined, status
 
@@ -51,7 +52,8 @@ class OCRformer:
         self.network = bundle.network
         self.charset: Charset = bundle.charset
         self.device = next(bundle.network.parameters()).device
-        self.bfloat16 = _fast_bfloat16(self.device)
+        self.precision = torch.bfloat16 if _fast_bfloat16(self.device) else torch.float32
+        self.frozen = frozen(bundle.network, self.precision)
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike[str] = "default", device: str | None = None) -> OCRformer:
@@ -134,15 +136,14 @@ class OCRformer:
 
     @torch.inference_mode()
     def _read_batch(self, images: Tensor, widths: Tensor, options: DecodeOptions) -> list[Reading]:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            encoded = self.network.encode(images.to(self.device), widths.to(self.device))
+        encoded = self.frozen.encode(images.to(self.device), widths.to(self.device))
         allowed = None if options.allowed is None else _allowed_ids(self.charset, options.allowed)
         bias = decoding.constraint(len(self.charset), allowed, of_ctc=True).to(self.device)
         log_probs = (encoded.ctc.float() + bias).log_softmax(dim=-1)
         paths = ctc.best_paths(log_probs, encoded.frames)
         if options.mode == "ctc":
             return [Reading(path.ids, path.log_probs, path.frames, path.ids) for path in paths]
-        memory = self.network.decoder.remember(encoded.memory.float(), encoded.mask)
+        memory = self.frozen.decoder.remember(encoded.memory, encoded.mask).float()
         bias = decoding.constraint(len(self.charset), allowed, of_ctc=False).to(self.device)
         texts = self._decode(memory, paths, log_probs, encoded.frames, bias, options)
         readings = []
@@ -160,7 +161,7 @@ class OCRformer:
         bias: Tensor,
         options: DecodeOptions,
     ) -> list[Hypothesis]:
-        decoder = self.network.decoder
+        decoder = self.frozen.decoder
         limits = [int(n) + 1 for n in frames]  # no line has more characters than frames
         if options.mode == "greedy":
             return decoding.greedy(decoder, memory, limits, bias)

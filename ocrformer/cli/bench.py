@@ -57,7 +57,7 @@ def bench(places: tuple[str, ...], model: str, modes: str, **options: Any) -> No
         tables[name] = benchmark.race(contestants, list(files), list(files.values()), options["repeat"])
         click.echo(_table(name, tables[name]))
     some = list(next(iter(folders.values())))[:100]
-    facts: dict[str, Any] = {"threads": threads, "precision": "bfloat16" if reader.bfloat16 else "float32"}
+    facts: dict[str, Any] = {"threads": threads, "precision": str(reader.precision).removeprefix("torch.")}
     facts |= {f"latency_{name}": benchmark.latency(read, some) for name, read in contestants.items()}
     facts["start_up"] = benchmark.start_up(some[0], model)
     facts["peak_memory"] = benchmark.peak_memory(Path(places[0]), model)

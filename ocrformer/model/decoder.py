@@ -30,6 +30,10 @@ class Memory:
         """Some batch rows, in the order given."""
         return Memory([k[rows] for k in self.keys], [v[rows] for v in self.values], self.mask[rows])
 
+    def float(self) -> Memory:
+        """The same in single precision."""
+        return Memory([k.float() for k in self.keys], [v.float() for v in self.values], self.mask)
+
 
 class DecoderLayer(nn.Module):
     """Masked self-attention, encoder-decoder attention, feed-forward."""

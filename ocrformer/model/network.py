@@ -80,6 +80,7 @@ class Network(nn.Module):
     def look(self, images: Tensor, widths: Tensor, *, offset: int = 0) -> tuple[Tensor, Tensor, int]:
         """What the encoder is given: tokens (B, rows * columns, d), column mask (B, columns), number of columns."""
         ink = (images.to(torch.float32) - PAPER) / (255 - PAPER)  # (B, 1, height, W), paper 0, ink 1
+        ink = ink.to(self.ctc_head.weight.dtype)
         features = self.backbone(ink.contiguous(memory_format=torch.channels_last), widths)  # (B, d, rows, columns)
         _, channels, rows, columns = features.shape
         tokens = features.permute(0, 2, 3, 1)  # (B, rows, columns, d)

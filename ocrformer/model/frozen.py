@@ -1,0 +1,37 @@
+"""A network prepared for reading: what training needs and reading does not is folded away."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ocrformer.model.backbone import ConvNorm
+from ocrformer.model.network import Network
+
+
+def frozen(network: Network, precision: torch.dtype) -> Network:
+    """A copy that only reads.
+
+    Batch norm is folded into the convolution before it. Everything up to the memory, and the projections of the memory
+    to keys and values, are in `precision`; the decoder proper stays in float32, so that verifying a draft and decoding
+    step by step choose the same characters.
+
+    Args:
+        network: In eval mode.
+        precision: float32 or bfloat16.
+    """
+    copied = copy.deepcopy(network).eval().requires_grad_(False)
+    for module in copied.modules():
+        if isinstance(module, ConvNorm):
+            assert isinstance(module.norm, nn.BatchNorm2d)
+            module.conv = fuse_conv_bn_eval(module.conv, module.norm)
+            module.norm = nn.Identity()  # type: ignore[assignment]
+    for part in (copied.backbone, copied.encoder, copied.ctc_head):
+        part.to(precision)
+    for layer in copied.decoder.layers:
+        layer.cross_attention.key_value.to(precision)  # type: ignore[union-attr]
+    copied.backbone.to(memory_format=torch.channels_last)
+    return copied

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from ocrformer.model.decoder import Memory
 from ocrformer.model.frozen import frozen
 from ocrformer.model.network import Bundle
 from ocrformer.reading import Reading, joined, status
+from ocrformer.workers import Workers
 
 
 def weights_path(name_or_path: str | os.PathLike[str]) -> Path:
@@ -54,6 +55,7 @@ class OCRformer:
         self.device = next(bundle.network.parameters()).device
         self.precision = torch.bfloat16 if _fast_bfloat16(self.device) else torch.float32
         self.frozen = frozen(bundle.network, self.precision)
+        self._workers = Workers(torch.get_num_threads() if self.device.type == "cpu" else 1)
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | os.PathLike[str] = "default", device: str | None = None) -> OCRformer:
@@ -126,10 +128,15 @@ class OCRformer:
         return attend(self.network, self.charset, line, reading.ids)
 
     def _read_pieces(self, lines: Sequence[Pixels], options: DecodeOptions) -> list[Reading]:
-        readings: list[Reading | None] = [None] * len(lines)
-        for width, indices in _batches(lines, options.batch_pixels):
+        def read(batch: tuple[int, list[int]]) -> list[Reading]:
+            width, indices = batch
             images, widths = collate([lines[i] for i in indices], width)
-            batch = self._read_batch(torch.from_numpy(images), torch.from_numpy(widths), options)
+            return self._read_batch(torch.from_numpy(images), torch.from_numpy(widths), options)
+
+        share = -(-sum(line.shape[1] for line in lines) // self._workers.count)
+        batches = _batches(lines, min(options.batch_pixels, share))
+        readings: list[Reading | None] = [None] * len(lines)
+        for (_, indices), batch in zip(batches, self._workers.map(read, batches), strict=True):
             for index, reading in zip(indices, batch, strict=True):
                 readings[index] = reading
         return [reading for reading in readings if reading is not None]
@@ -203,15 +210,16 @@ def _allowed_ids(charset: Charset, allowed: str) -> list[int]:
     return sorted({*charset.encode(allowed), *space})
 
 
-def _batches(lines: Sequence[Pixels], batch_pixels: int) -> Iterator[tuple[int, list[int]]]:
-    """Indices of lines of equal padded width, as many as `batch_pixels` columns hold, wide ones last."""
+def _batches(lines: Sequence[Pixels], batch_pixels: int) -> list[tuple[int, list[int]]]:
+    """Indices of lines of equal padded width, as many as `batch_pixels` columns hold, wide ones first."""
     groups: dict[int, list[int]] = defaultdict(list)
     for index, line in enumerate(lines):
         groups[padded_width(line.shape[1])].append(index)
-    for width in sorted(groups):
+    batches = []
+    for width in sorted(groups, reverse=True):
         size = max(1, batch_pixels // width)
-        for start in range(0, len(groups[width]), size):
-            yield width, groups[width][start : start + size]
+        batches += [(width, groups[width][start : start + size]) for start in range(0, len(groups[width]), size)]
+    return batches
 
 
 def _fast_bfloat16(device: torch.device) -> bool:

@@ -1,0 +1,63 @@
+"""Threads on one core each: order, errors, and no trace left on the caller's torch."""
+
+import os
+import threading
+
+import pytest
+import torch
+
+from ocrformer import DecodeOptions, OCRformer
+from ocrformer.workers import Workers
+
+
+def test_results_keep_the_order_of_the_jobs():
+    assert Workers(3).map(lambda n: n * n, range(50)) == [n * n for n in range(50)]
+
+
+def test_workers_use_one_core_and_callers_keep_theirs():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert set(Workers(2).map(lambda _: torch.get_num_threads(), range(8))) == {1}
+        assert torch.get_num_threads() == 2
+        later: list[int] = []
+        thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert later == [2]
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_an_error_reaches_the_caller_and_the_pool_goes_on():
+    workers = Workers(2)
+    with pytest.raises(ZeroDivisionError):
+        workers.map(lambda n: 1 // n, [1, 0])
+    assert workers.map(lambda n: n + 1, [1, 2]) == [2, 3]
+
+
+def test_a_forked_process_gets_threads_of_its_own():
+    workers = Workers(1)
+    assert workers.map(str, [1]) == ["1"]
+    child = os.fork()
+    if not child:  # in the child: the parent's threads are not here
+        os._exit(0 if workers.map(str, [2]) == ["2"] else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_batches_on_many_workers_give_the_text_and_confidence_of_one(bundle):
+    generator = torch.Generator().manual_seed(0)
+    lines = [
+        torch.randint(0, 256, (32, int(width)), generator=generator, dtype=torch.uint8).numpy()
+        for width in torch.randint(20, 500, (40,), generator=generator)
+    ]
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        many = OCRformer(bundle).read_prepared(lines)
+        torch.set_num_threads(1)
+        one = OCRformer(bundle).read_prepared(lines, DecodeOptions(batch_pixels=1))
+    finally:
+        torch.set_num_threads(before)
+    assert [line.text for line in many] == [line.text for line in one]
+    assert [line.confidence for line in many] == pytest.approx([line.confidence for line in one], abs=1e-5)

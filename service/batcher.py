@@ -47,18 +47,21 @@ class Batcher:
     """Collects lines while the model is busy and hands it the next batch as soon as it is free.
 
     Args:
-        read: Reads lines; runs in the executor, one call at a time.
-        executor: One thread that owns the model.
+        read: Reads lines; runs in the executor.
+        executor: With a thread for each batch in flight.
+        parallel: Batches in flight at most.
         batch: Lines per call.
         queue: Lines that may wait.
         observe: Called after each batch.
     """
 
-    def __init__(self, read: Read, executor: Executor, *, batch: int, queue: int, observe: Observe) -> None:
+    def __init__(
+        self, read: Read, executor: Executor, *, batch: int, queue: int, observe: Observe, parallel: int = 1
+    ) -> None:
         self._read, self._executor, self._observe = read, executor, observe
-        self._batch, self._limit = batch, queue
+        self._batch, self._limit, self._parallel = batch, queue, parallel
         self._queue: deque[_Waiting] = deque()
-        self._worker: asyncio.Task[None] | None = None
+        self._at_work: set[asyncio.Task[None]] = set()
         self._rate = 100.0  # lines per second, for Retry-After
 
     @property
@@ -79,8 +82,9 @@ class Batcher:
         loop = asyncio.get_running_loop()
         waiting = [_Waiting(line, options, loop.create_future()) for line in lines]
         self._queue.extend(waiting)
-        if self._worker is None or self._worker.done():
-            self._worker = loop.create_task(self._work())
+        self._at_work = {task for task in self._at_work if not task.done()}
+        if len(self._at_work) < self._parallel:
+            self._at_work.add(loop.create_task(self._work()))
         try:
             return list(await asyncio.gather(*(one.result for one in waiting)))
         finally:
@@ -89,8 +93,7 @@ class Batcher:
 
     async def close(self) -> None:
         """Answer what is in the queue."""
-        if self._worker is not None:
-            await asyncio.gather(self._worker, return_exceptions=True)
+        await asyncio.gather(*self._at_work, return_exceptions=True)
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()

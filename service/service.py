@@ -8,6 +8,7 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")  # no usage statistics
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning OpenMP threads starve the event loop
 
 import asyncio
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -28,6 +29,7 @@ from service.settings import Settings
 from service.uploads import Upload, parse
 from service.web import RawRequest, refuse, shown, site, status_of, while_connected
 
+_BATCHES = 2  # in flight: while the answers of one go out, the other is read
 SETTINGS = Settings.from_environment()
 METRICS = Metrics()
 SITE = site(with_key=bool(SETTINGS.api_key))
@@ -38,6 +40,7 @@ write_access_log()
     name="ocrformer",
     workers=SETTINGS.workers,
     traffic={"timeout": SETTINGS.timeout + SETTINGS.body_timeout + 5},
+    tracing={"excluded_urls": ".*"},  # BentoML's spans, which nothing here exports, cost more than the guard
     logging={"access": {"enabled": False}},  # the guard writes its own, as JSON
     envs=[{"name": "BENTOML_DO_NOT_TRACK", "value": "True"}],
 )
@@ -46,13 +49,15 @@ class TextLines:
 
     def __init__(self) -> None:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // SETTINGS.workers))
+        sys.setswitchinterval(1e-3)  # seconds; the event loop should not wait long for the threads that read
         self.reader = SITE.state.reader = OCRformer.from_pretrained(SETTINGS.model, SETTINGS.device or None)
         self.reader.read([np.full((32, 256), 255, np.uint8)])  # the first reading is slow: nobody should wait for it
         self.decoders = ThreadPoolExecutor(2, thread_name_prefix="decode")
-        self.model_thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self.model_threads = ThreadPoolExecutor(_BATCHES, thread_name_prefix="model")
         self.batcher = Batcher(
             self.reader.read_prepared,
-            self.model_thread,
+            self.model_threads,
+            parallel=_BATCHES,
             batch=SETTINGS.batch,
             queue=SETTINGS.queue,
             observe=METRICS.batch,
@@ -87,7 +92,7 @@ class TextLines:
         loop = asyncio.get_running_loop()
         try:
             line = self.reader.prepare(data, name=name, max_pixels=SETTINGS.max_pixels)
-            seen = await loop.run_in_executor(self.model_thread, self.reader.attend_prepared, line, upload.options)
+            seen = await loop.run_in_executor(self.model_threads, self.reader.attend_prepared, line, upload.options)
         except ImageError as error:
             raise RequestError(413 if error.code == "too_large" else 400, error.code, str(error)) from None
         return await loop.run_in_executor(self.decoders, shown, seen, request.headers.get("accept", ""))
@@ -129,7 +134,7 @@ class TextLines:
         """Answer what is in flight."""
         await self.batcher.close()
         self.decoders.shutdown()
-        self.model_thread.shutdown()
+        self.model_threads.shutdown()
 
 
 TextLines.add_asgi_middleware(

@@ -52,7 +52,7 @@ def with_batcher(scenario, model, **limits):
     seen = []
 
     async def run():
-        with ThreadPoolExecutor(1) as executor:
+        with ThreadPoolExecutor(limits.get("parallel", 1)) as executor:
             options = {"batch": 8, "queue": 64} | limits
             batcher = Batcher(model.read, executor, observe=lambda *numbers: seen.append(numbers), **options)
             result = await scenario(batcher)
@@ -62,7 +62,8 @@ def with_batcher(scenario, model, **limits):
     return asyncio.run(run()), seen
 
 
-def test_results_come_back_to_their_own_request():
+@pytest.mark.parametrize("parallel", (1, 2, 3))
+def test_results_come_back_to_their_own_request(parallel):
     model = Model(0.001)
 
     async def scenario(batcher):
@@ -71,10 +72,29 @@ def test_results_come_back_to_their_own_request():
         for lines, answer in zip(requests, answers, strict=True):
             assert [line.text for line in answer] == [f"{line.shape[1]}joint" for line in lines]
 
-    _, seen = with_batcher(scenario, model, queue=1000)
+    _, seen = with_batcher(scenario, model, queue=1000, parallel=parallel)
     assert max(map(len, model.batches)) == 8
     assert len(model.batches) < 40  # requests were merged
     assert sum(lines for lines, _, _ in seen) == sum(map(len, model.batches))
+
+
+def test_one_batch_is_read_while_another_is_under_way():
+    model = Model()
+    model.hold.clear()
+
+    async def scenario(batcher):
+        first = asyncio.ensure_future(batcher.read([picture(1)], DecodeOptions()))
+        await asyncio.sleep(0.05)
+        second = asyncio.ensure_future(batcher.read([picture(2)], DecodeOptions()))
+        await asyncio.sleep(0.05)
+        waiting = batcher.waiting
+        model.hold.set()
+        await asyncio.gather(first, second)
+        third = await batcher.read([picture(3)], DecodeOptions())  # those who were at work have gone
+        return waiting, third[0].text
+
+    assert with_batcher(scenario, model, parallel=2)[0] == (0, "3joint")
+    assert sorted(model.batches) == [[1], [2], [3]]
 
 
 def test_a_single_request_does_not_wait_for_company():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -25,11 +26,15 @@ def sinusoid(positions: Tensor, channels: int) -> Tensor:
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2)
 
 
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is cached while reading must serve training too
 def positions_1d(length: int, channels: int, *, offset: int = 0, device: torch.device | None = None) -> Tensor:
     """Features (length, channels) of the positions offset, offset + 1, ..."""
     return sinusoid(torch.arange(offset, offset + length, device=device), channels)
 
 
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)
 def positions_2d(
     rows: int, columns: int, channels: int, *, offset: int = 0, device: torch.device | None = None
 ) -> Tensor:

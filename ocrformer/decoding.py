@@ -112,7 +112,13 @@ class _Draft:
 
 
 def verify(
-    decoder: Decoder, memory: Memory, drafts: Sequence[Sequence[int]], limits: Sequence[int], bias: Tensor
+    decoder: Decoder,
+    memory: Memory,
+    drafts: Sequence[Sequence[int]],
+    limits: Sequence[int],
+    bias: Tensor,
+    *,
+    finish: bool = True,
 ) -> tuple[list[Hypothesis], list[Hypothesis]]:
     """Greedy autoregressive decoding at the cost of about one pass.
 
@@ -126,6 +132,7 @@ def verify(
         drafts: A guess for each line; it decides the speed, never the result.
         limits: Most tokens of each line, EOS included.
         bias: From `constraint`.
+        finish: Decode step by step what a few passes leave unfinished; otherwise such lines keep their drafts.
 
     Returns:
         The lines as decoded, and the drafts as the decoder scores them.
@@ -144,7 +151,10 @@ def verify(
         if not active:
             break
     finished = [Hypothesis(line.done, line.scores) for line in lines]
-    if active:
+    if active and not finish:
+        for i in active:
+            finished[i] = scored[i]
+    elif active:
         part = memory.select(torch.tensor(active, device=memory.mask.device))
         for i, hypothesis in zip(active, greedy(decoder, part, [limits[i] for i in active], bias), strict=True):
             finished[i] = hypothesis

@@ -178,10 +178,9 @@ class OCRformer:
                 decoding.beam(decoder, memory.select(row[None]), limits[row], bias, width=options.beam_width)
                 for row in rows
             ]
-        texts, drafts = decoding.verify(decoder, memory, [path.ids for path in paths], limits, bias)
-        if options.mode == "joint":
-            texts = decoding.choose(texts, drafts, log_probs, frames)
-        return texts
+        joint = options.mode == "joint"  # its choice is against texts that the decoder had to feel its way to
+        texts, drafts = decoding.verify(decoder, memory, [path.ids for path in paths], limits, bias, finish=not joint)
+        return decoding.choose(texts, drafts, log_probs, frames) if joint else texts
 
     def _line(self, line: Pixels, pieces: list[Piece], readings: list[Reading], options: DecodeOptions) -> Line:
         reading, columns = joined(pieces, readings)

@@ -81,6 +81,20 @@ def test_verified_drafts_equal_greedy_decoding(kind):
     assert len(lengths) > 3  # the toy networks end lines at different places
 
 
+@torch.inference_mode()
+def test_unfinished_lines_may_keep_their_drafts():
+    decoder, memory = toy(2)
+    bias = decoding.constraint(VOCABULARY, None, of_ctc=False)
+    truths = [h.ids for h in decoding.greedy(decoder, memory, [LIMIT] * 6, bias)]
+    drafts = [truths[0], *drafts_of("random", truths, random.Random(1))[1:]]
+    verified, scored = decoding.verify(decoder, memory, drafts, [LIMIT] * 6, bias, finish=False)
+    assert verified[0].ids == truths[0]
+    hopeless = [row for row, (text, truth) in enumerate(zip(verified, truths, strict=True)) if text.ids != truth]
+    assert hopeless
+    for row in hopeless:
+        assert verified[row].ids == drafts[row] and verified[row] is scored[row]
+
+
 def margin_at_difference(decoder, memory, bias, row, one, other):
     place = next(i for i, (a, b) in enumerate(itertools.zip_longest(one.ids, other.ids)) if a != b)
     tokens = torch.tensor([[1, *one.ids[:place]]])

@@ -34,7 +34,7 @@ def train(folder: Path, fonts: Path, *more: str) -> subprocess.CompletedProcess[
         "--data.validation_lines", "6",
         "--data.workers", "1",
         "--trainer.max_steps", str(STEPS),
-        "--trainer.val_check_interval", "4",
+        "--trainer.val_check_interval", "5",
         "--trainer.log_every_n_steps", "1",
         "--trainer.accelerator", "cpu",
         "--trainer.logger", f"[{loggers}]",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -161,5 +162,10 @@ class LineData(pl.LightningDataModule):
 
 
 def one_thread(_: int) -> None:
-    """Loader workers run beside the training threads and take one core at most."""
+    """Loader workers run beside the training threads and take one core at most.
+
+    Signals to a whole process group, as terminals and schedulers send them, are for the trainer, which saves and ends.
+    """
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -44,6 +44,8 @@ class LineProgress(TQDMProgressBar):
         """Start the clock."""
         self._lines, self._since = 0, time.perf_counter()
         super().on_train_start(trainer, pl_module)
+        self.train_progress_bar.total = self.total_train_batches  # a resumed epoch does not begin, and would not set it
+        self.train_progress_bar.initial = trainer.global_step  # for the time left
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
@@ -55,7 +57,9 @@ class LineProgress(TQDMProgressBar):
 
 
 class Averaging(WeightAveraging):
-    """Exponential average of the weights, with which validation reads and which is exported after each validation.
+    """Exponential average of the weights, with which validation reads.
+
+    It is exported as `last.safetensors` after each validation and at the end.
 
     The average forgets its beginnings: after n updates it spans the last tenth of them, at most 1 / (1 - decay).
 
@@ -74,12 +78,23 @@ class Averaging(WeightAveraging):
         super().__init__(multi_avg_fn=torch.no_grad()(update))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write `last.safetensors` into the log folder, then go back to the current weights."""
-        if trainer.is_global_zero and trainer.log_dir and not trainer.sanity_checking:
-            assert isinstance(pl_module, LineModule)
-            Path(trainer.log_dir).mkdir(parents=True, exist_ok=True)
-            save(Path(trainer.log_dir) / "last.safetensors", pl_module.bundle())
+        """Export, then go back to the current weights."""
+        if not trainer.sanity_checking:
+            _export(trainer, pl_module)
         super().on_validation_epoch_end(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Export what came after the last validation as well."""
+        super().on_train_end(trainer, pl_module)
+        _export(trainer, pl_module)
+
+
+def _export(trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    """Write `last.safetensors` into the log folder."""
+    if trainer.is_global_zero and trainer.log_dir:
+        assert isinstance(module, LineModule)
+        Path(trainer.log_dir).mkdir(parents=True, exist_ok=True)
+        save(Path(trainer.log_dir) / "last.safetensors", module.bundle())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from ocrformer.image import ImageError, Pixels, load
+from ocrformer import layout_xml
+from ocrformer.image import Pixels, load
 
 _IMAGE_KEYS = ("file_name", "file", "image", "filename", "path")
 _TEXT_KEYS = ("text", "label", "transcription", "ground_truth", "gt")
@@ -180,24 +181,17 @@ def _lmdb(folder: Path) -> list[Sample]:
 def _xml(path: Path) -> list[Sample]:
     """Lines of a PAGE or ALTO file, cut from the page picture that it names."""
     try:
-        root = ET.parse(path).getroot()
+        name, lines = layout_xml.labelled_lines(path)
     except (ET.ParseError, OSError) as error:
         raise DatasetError(f"{path}: not a readable XML file ({error})") from None
-    for element in root.iter():
-        element.tag = element.tag.rpartition("}")[2]  # namespaces differ between versions
-    find = {"PcGts": _page_lines, "alto": _alto_lines}.get(root.tag)
-    if find is None:
+    if not lines:
         return []
-    name, lines = find(root)
     image = _beside(path, name)
     return [
-        Sample(f"{image}#{number}", text, str(image), _cutter(image, box))
+        Sample(f"{image}#{number}", text, str(image), layout_xml.cutter(image, box))
         for number, (text, box) in enumerate(lines, 1)
         if text
     ]
-
-
-Corners = tuple[int, int, int, int]
 
 
 def _beside(xml: Path, name: str) -> Path:
@@ -206,46 +200,3 @@ def _beside(xml: Path, name: str) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise DatasetError(f"{xml}: the page picture {name!r} is neither beside it nor in the folder above")
-
-
-def _page_lines(root: ET.Element) -> tuple[str, list[tuple[str, Corners]]]:
-    page = root.find("Page")
-    if page is None:
-        return "", []
-    lines = []
-    for line in page.iter("TextLine"):
-        coordinates = line.find("Coords")
-        texts = [t for t in line.findall("TextEquiv") if t.findtext("Unicode")]
-        if coordinates is not None and texts:
-            best = min(texts, key=lambda t: int(t.get("index", "0")))
-            points = [tuple(map(float, p.split(","))) for p in coordinates.get("points", "").split()]
-            lines.append((best.findtext("Unicode", ""), _around(points)))
-    return page.get("imageFilename", ""), lines
-
-
-def _alto_lines(root: ET.Element) -> tuple[str, list[tuple[str, Corners]]]:
-    lines = []
-    for line in root.iter("TextLine"):
-        words = [
-            part.get("CONTENT", "") if part.tag == "String" else " " for part in line if part.tag in ("String", "SP")
-        ]
-        left, top, width, height = (float(line.get(key, "0")) for key in ("HPOS", "VPOS", "WIDTH", "HEIGHT"))
-        lines.append(("".join(words), _around([(left, top), (left + width, top + height)])))
-    return root.findtext("Description/sourceImageInformation/fileName", ""), lines
-
-
-def _around(points: Sequence[tuple[float, ...]]) -> Corners:
-    """The rectangle around some points."""
-    columns, rows = [p[0] for p in points] or [0.0], [p[1] for p in points] or [0.0]
-    return int(min(columns)), int(min(rows)), int(max(columns)) + 1, int(max(rows)) + 1
-
-
-def _cutter(image: Path, box: Corners) -> Callable[[], Pixels]:
-    def cut() -> Pixels:
-        left, top, right, bottom = box
-        part = load(image)[max(0, top) : bottom, max(0, left) : right]
-        if not part.size:
-            raise ImageError(f"{image}: the line {box} lies outside the picture", "not_a_line")
-        return part
-
-    return cut

@@ -1,4 +1,4 @@
-"""The decoder's side of decoding: parallel verification of drafts, step by step, beam, choice with CTC.
+"""The decoder's side of decoding: parallel verification of drafts, step by step, choice with CTC.
 
 Ids and log-probabilities only; no text and no pictures. Every function is free of state, so that one model may serve
 many threads.
@@ -194,47 +194,6 @@ def greedy(decoder: Decoder, memory: Memory, limits: Sequence[int], bias: Tensor
         Hypothesis([t for t in line if t != EOS], np.array(values, np.float32))
         for line, values in zip(ids, scores, strict=True)
     ]
-
-
-def beam(decoder: Decoder, memory: Memory, limit: int, bias: Tensor, *, width: int = 4) -> Hypothesis:
-    """Beam search over one line by the decoder's log-probability.
-
-    Args:
-        decoder: In eval mode.
-        memory: Of one line.
-        limit: Most tokens, EOS included.
-        bias: From `constraint`.
-        width: Hypotheses kept after each step.
-    """
-    device = memory.mask.device
-    live = [Hypothesis([], np.zeros(0, np.float32))]
-    finished: list[Hypothesis] = []
-    caches = decoder.new_caches()
-    tokens = torch.full((1, 1), BOS, device=device)
-    for step in range(limit):
-        logits = decoder(
-            tokens, memory.select(torch.zeros(len(live), dtype=torch.long, device=device)), caches=caches, position=step
-        )
-        log_probs = (logits[:, -1] + bias.to(device)).float().log_softmax(dim=-1)
-        totals = log_probs + torch.tensor([h.score for h in live], device=device)[:, None]
-        chosen = totals.flatten().topk(min(width, totals.numel())).indices.tolist()
-        grown: list[Hypothesis] = []
-        parents: list[int] = []
-        for parent, token in (divmod(index, totals.shape[1]) for index in chosen):
-            scores = np.append(live[parent].log_probs, np.float32(log_probs[parent, token].item()))
-            if token == EOS:
-                finished.append(Hypothesis(live[parent].ids, scores))
-            else:
-                grown.append(Hypothesis([*live[parent].ids, token], scores))
-                parents.append(parent)
-        best = max((h.score for h in finished), default=-np.inf)
-        if not grown or grown[0].score <= best:
-            break
-        live, caches = grown, [cache.select(torch.tensor(parents, device=device)) for cache in caches]
-        tokens = torch.tensor([[h.ids[-1]] for h in live], device=device)
-    else:  # cut at the limit
-        finished += live
-    return max(finished, key=lambda h: h.score)
 
 
 def choose(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ocrformer import ctc, decoding
 from ocrformer.attention_map import Attention, attend
+from ocrformer.beam import beam
 from ocrformer.boxes import character_boxes
 from ocrformer.charset import Charset, normalise
 from ocrformer.config import DecodeOptions
@@ -175,8 +176,7 @@ class OCRformer:
         if options.mode == "beam":
             rows = torch.arange(len(paths), device=self.device)
             return [
-                decoding.beam(decoder, memory.select(row[None]), limits[row], bias, width=options.beam_width)
-                for row in rows
+                beam(decoder, memory.select(row[None]), limits[row], bias, width=options.beam_width) for row in rows
             ]
         joint = options.mode == "joint"  # its choice is against texts that the decoder had to feel its way to
         texts, drafts = decoding.verify(decoder, memory, [path.ids for path in paths], limits, bias, finish=not joint)

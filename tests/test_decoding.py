@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ocrformer import ctc, decoding
+from ocrformer.beam import beam
 from ocrformer.charset import BLANK, EOS, SPECIALS
 from ocrformer.decoding import Hypothesis
 from ocrformer.model.decoder import Decoder
@@ -132,7 +133,7 @@ def test_constraint_holds_in_every_mode():
     bias = decoding.constraint(VOCABULARY, allowed, of_ctc=False)
     verified, _ = decoding.verify(decoder, memory, [[5, 10]] * 6, [LIMIT] * 6, bias)
     stepwise = decoding.greedy(decoder, memory, [LIMIT] * 6, bias)
-    searched = decoding.beam(decoder, memory.select(torch.tensor([0])), LIMIT, bias)
+    searched = beam(decoder, memory.select(torch.tensor([0])), LIMIT, bias)
     for hypothesis in [*verified, *stepwise, searched]:
         assert set(hypothesis.ids) <= set(allowed)
 
@@ -143,8 +144,8 @@ def test_beam_of_one_is_greedy_and_wider_beams_score_no_worse():
         decoder, memory = toy(seed, batch=1)
         bias = decoding.constraint(VOCABULARY, None, of_ctc=False)
         (reference,) = decoding.greedy(decoder, memory, [LIMIT], bias)
-        narrow = decoding.beam(decoder, memory, LIMIT, bias, width=1)
-        wide = decoding.beam(decoder, memory, LIMIT, bias, width=5)
+        narrow = beam(decoder, memory, LIMIT, bias, width=1)
+        wide = beam(decoder, memory, LIMIT, bias, width=5)
         assert narrow.ids == reference.ids
         assert wide.score >= reference.score - 1e-4
 

@@ -1,0 +1,71 @@
+"""Text lines of PAGE and ALTO files, and their cutting out of the page picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from ocrformer.image import ImageError, Pixels, load
+
+Corners = tuple[int, int, int, int]
+"""Left, top, right, bottom, in pixels."""
+
+
+def labelled_lines(path: Path) -> tuple[str, list[tuple[str, Corners]]]:
+    """Name of the page picture, and text and place of each line; no lines if the file is of another kind.
+
+    Raises:
+        ET.ParseError: If the file is no XML.
+        OSError: If it cannot be read.
+    """
+    root = ET.parse(path).getroot()
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]  # namespaces differ between versions
+    find = {"PcGts": _page_lines, "alto": _alto_lines}.get(root.tag)
+    return find(root) if find else ("", [])
+
+
+def _page_lines(root: ET.Element) -> tuple[str, list[tuple[str, Corners]]]:
+    page = root.find("Page")
+    if page is None:
+        return "", []
+    lines = []
+    for line in page.iter("TextLine"):
+        coordinates = line.find("Coords")
+        texts = [t for t in line.findall("TextEquiv") if t.findtext("Unicode")]
+        if coordinates is not None and texts:
+            best = min(texts, key=lambda t: int(t.get("index", "0")))
+            points = [tuple(map(float, p.split(","))) for p in coordinates.get("points", "").split()]
+            lines.append((best.findtext("Unicode", ""), _around(points)))
+    return page.get("imageFilename", ""), lines
+
+
+def _alto_lines(root: ET.Element) -> tuple[str, list[tuple[str, Corners]]]:
+    lines = []
+    for line in root.iter("TextLine"):
+        words = [
+            part.get("CONTENT", "") if part.tag == "String" else " " for part in line if part.tag in ("String", "SP")
+        ]
+        left, top, width, height = (float(line.get(key, "0")) for key in ("HPOS", "VPOS", "WIDTH", "HEIGHT"))
+        lines.append(("".join(words), _around([(left, top), (left + width, top + height)])))
+    return root.findtext("Description/sourceImageInformation/fileName", ""), lines
+
+
+def _around(points: Sequence[tuple[float, ...]]) -> Corners:
+    """The rectangle around some points."""
+    columns, rows = [p[0] for p in points] or [0.0], [p[1] for p in points] or [0.0]
+    return int(min(columns)), int(min(rows)), int(max(columns)) + 1, int(max(rows)) + 1
+
+
+def cutter(image: Path, box: Corners) -> Callable[[], Pixels]:
+    """A function that cuts the box out of a page picture, or raises `ImageError`."""
+
+    def cut() -> Pixels:
+        left, top, right, bottom = box
+        part = load(image)[max(0, top) : bottom, max(0, left) : right]
+        if not part.size:
+            raise ImageError(f"{image}: the line {box} lies outside the picture", "not_a_line")
+        return part
+
+    return cut

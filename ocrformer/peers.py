@@ -14,6 +14,10 @@ LineReader = Callable[[Sequence[Path]], list[str]]
 """Image files of one line each to texts, in order."""
 
 
+class PeerError(RuntimeError):
+    """Another program did not read everything."""
+
+
 def installed(threads: int) -> dict[str, LineReader]:
     """The peers at hand, by name.
 
@@ -41,8 +45,10 @@ def tesseract(paths: Sequence[Path], processes: int, language: str = "eng") -> l
             running.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
         for part, process in enumerate(running):
             if process.wait():
-                raise RuntimeError(f"tesseract ended with status {process.returncode}")
+                raise PeerError(f"tesseract ended with status {process.returncode}")
             pages = (Path(folder) / f"{part}.txt").read_text(encoding="utf-8").split("\f")[:-1]
+            if len(pages) != len(paths[part::processes]):  # it passes over pictures that it finds too small
+                raise PeerError(f"tesseract read {len(pages)} of {len(paths[part::processes])} pictures")
             texts[part::processes] = [" ".join(page.split()) for page in pages]
     return texts
 

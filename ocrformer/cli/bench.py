@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,11 +56,15 @@ def bench(places: tuple[str, ...], model: str, modes: str, **options: Any) -> No
     for name, files in folders.items():
         tables[name] = benchmark.race(contestants, list(files), list(files.values()), options["repeat"])
         click.echo(_table(name, tables[name]))
-    some = list(next(iter(folders.values())))[:100]
+    first = next(iter(folders))
+    some = list(folders[first])[:100]
     facts: dict[str, Any] = {"threads": threads, "precision": str(reader.precision).removeprefix("torch.")}
-    facts |= {f"latency_{name}": benchmark.latency(read, some) for name, read in contestants.items()}
+    for rate in tables[first]:
+        facts[f"latency_{rate.name}"] = benchmark.latency(contestants[rate.name], some)
     facts["start_up"] = benchmark.start_up(some[0], model)
     facts["peak_memory"] = benchmark.peak_memory(Path(places[0]), model)
+    facts["pipeline"], facts["first_row"] = benchmark.pipeline(list(folders[first]), model)
+    facts["share_of_read"] = facts["pipeline"] / _default(tables[first]).lines_per_second
     facts["share_of_peak"], facts["peak"] = benchmark.share_of_peak(reader)
     click.echo(_facts(facts))
     if options["markdown"]:
@@ -81,9 +85,13 @@ def _files(place: str, most: int | None) -> Mapping[Path, str]:
     return files
 
 
-def _table(name: str, rates: Iterable[Rate]) -> str:
-    rates = list(rates)
-    default = next((rate for rate in rates if rate.name == DecodeOptions.mode), rates[0])
+def _default(rates: Sequence[Rate]) -> Rate:
+    """That of the default mode, or of the first measured."""
+    return next((rate for rate in rates if rate.name == DecodeOptions.mode), rates[0])
+
+
+def _table(name: str, rates: Sequence[Rate]) -> str:
+    default = _default(rates)
     rows = [
         f"| {rate.name} | {rate.lines_per_second:.0f} ({rate.slowest:.0f}-{rate.fastest:.0f}) "
         f"| {default.lines_per_second / rate.lines_per_second:.2f} | {100 * rate.cer:.2f} | {100 * rate.exact:.1f} |"
@@ -104,6 +112,8 @@ def _facts(facts: Mapping[str, Any]) -> str:
             f"- {facts['threads']} threads, {facts['precision']}",
             *one_line,
             f"- `ocrformer read` of one image from the shell: {facts['start_up']:.2f} s",
+            f"- `ocrformer read` of a folder: {facts['pipeline']:.0f} images/s, {facts['share_of_read']:.0%} of the "
+            f"rate of `OCRformer.read`; first row after {facts['first_row']:.2f} s",
             f"- peak memory of `ocrformer read` above importing torch: {facts['peak_memory']:.0f} MB",
             f"- encoder: {facts['share_of_peak']:.0%} of the measured matrix peak ({facts['peak']:.0f} GFLOP/s)",
             "",

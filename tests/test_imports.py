@@ -35,8 +35,8 @@ def test_help_loads_no_torch_and_answers_at_once():
     assert time.perf_counter() - started < 5  # measured 0.15 s; this bound only catches an imported torch
 
 
-def test_public_names_are_sorted_and_there():
-    assert ocrformer.__all__ == sorted(ocrformer.__all__)
+def test_public_names_are_there():  # that they are sorted is ruff's business
+    assert len(set(ocrformer.__all__)) == len(ocrformer.__all__)
     for name in ocrformer.__all__:
         assert getattr(ocrformer, name) is not None
     assert not hasattr(ocrformer, "nonsense")

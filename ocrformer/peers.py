@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 LineReader = Callable[[Sequence[Path]], list[str]]
 """Image files of one line each to texts, in order."""
 
@@ -37,20 +39,29 @@ def tesseract(paths: Sequence[Path], processes: int, language: str = "eng") -> l
     texts = [""] * len(paths)
     with tempfile.TemporaryDirectory() as folder:
         running = []
-        for part in range(processes):
+        for part in range(min(processes, len(paths))):
             listing = Path(folder) / f"{part}.list"
             listing.write_text("\n".join(str(path.absolute()) for path in paths[part::processes]))
-            command = ["tesseract", str(listing), str(Path(folder) / str(part)), "--psm", "7", "-l", language]
+            command = ["tesseract", str(listing), str(Path(folder) / str(part)), "--psm", "7", "-l", language, "tsv"]
             environment = os.environ | {"OMP_THREAD_LIMIT": "1"}
             running.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
         for part, process in enumerate(running):
             if process.wait():
                 raise PeerError(f"tesseract ended with status {process.returncode}")
-            pages = (Path(folder) / f"{part}.txt").read_text(encoding="utf-8").split("\f")[:-1]
-            if len(pages) != len(paths[part::processes]):  # it passes over pictures that it finds too small
-                raise PeerError(f"tesseract read {len(pages)} of {len(paths[part::processes])} pictures")
-            texts[part::processes] = [" ".join(page.split()) for page in pages]
+            texts[part::processes] = _pages((Path(folder) / f"{part}.tsv").read_text(encoding="utf-8"))
     return texts
+
+
+def _pages(table: str) -> list[str]:
+    """Text of each page; plain text output would pass over the pages without any."""
+    pages: list[list[str]] = []
+    for row in table.splitlines()[1:]:
+        level, *_, word = row.split("\t")
+        if level == "1":
+            pages.append([])
+        elif level == "5":
+            pages[-1].append(word)
+    return [" ".join(words) for words in pages]
 
 
 def rapidocr(threads: int, batch: int = 32) -> LineReader:
@@ -64,7 +75,9 @@ def rapidocr(threads: int, batch: int = 32) -> LineReader:
         "EngineConfig.onnxruntime.intra_op_num_threads": threads,
         "Rec.rec_batch_num": batch,
     }
-    recogniser = RapidOCR(params=settings).text_rec
+    engine = RapidOCR(params=settings)
+    engine(np.full((48, 320, 3), 255, np.uint8), use_det=False, use_cls=False, use_rec=True)  # loads the recogniser
+    recogniser = engine.text_rec
 
     def read(paths: Sequence[Path]) -> list[str]:
         pictures = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in paths]

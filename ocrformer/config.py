@@ -71,8 +71,9 @@ class DecodeOptions:
     """Options of one reading.
 
     Attributes:
-        mode: `draft` (CTC draft verified by the decoder in one pass; the same text as greedy), `joint` (where decoder
-            and CTC differ, the better joint log-probability), `greedy` (step by step), `ctc` (no decoder), `beam`.
+        mode: `draft` (CTC draft verified by the decoder in one pass; the same text as greedy), `joint` (the decoder is
+            asked only where CTC is in doubt; where the two differ, the better joint log-probability), `greedy` (step by
+            step), `ctc` (no decoder), `beam`.
         allowed: Characters that may be written, or None for all; decoding is constrained, nothing is filtered.
         boxes: Find out where each character is.
         beam_width: Hypotheses kept by `beam`.

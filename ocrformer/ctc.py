@@ -21,11 +21,13 @@ class Path:
     Attributes:
         ids: Character ids.
         frames: Frame of each id.
-        log_probs: Log-probability of each id in its frame.
+        score: Log-probability of the text, summed over all its alignments.
+        log_probs: The score shared out to the ids by how unsure each one's frame is; the whole of it for no ids.
     """
 
     ids: list[int]
     frames: npt.NDArray[np.int64]
+    score: float
     log_probs: npt.NDArray[np.float32]
 
 
@@ -33,7 +35,7 @@ def best_paths(log_probs: Tensor, frames: Tensor) -> list[Path]:
     """Best path of each line.
 
     Args:
-        log_probs: (B, T, V).
+        log_probs: (B, T, V), float32.
         frames: (B,) frames that belong to the line.
     """
     values, best = log_probs.max(dim=-1)  # (B, T)
@@ -41,11 +43,23 @@ def best_paths(log_probs: Tensor, frames: Tensor) -> list[Path]:
     changed = torch.ones_like(inside)
     changed[:, 1:] = best[:, 1:] != best[:, :-1]
     kept = (inside & changed & (best != BLANK)).cpu().numpy()
-    paths, scores = best.cpu().numpy(), values.float().cpu().numpy()
+    texts = [path[keep].tolist() for path, keep in zip(best.cpu().numpy(), kept, strict=True)]
+    scores = score(log_probs, frames, texts)
     return [
-        Path(path[keep].tolist(), np.flatnonzero(keep), score[keep])
-        for path, keep, score in zip(paths, kept, scores, strict=True)
+        Path(text, np.flatnonzero(keep), total, _shared(total, peaks[keep]))
+        for text, keep, total, peaks in zip(texts, kept, scores, values.cpu().numpy(), strict=True)
     ]
+
+
+def _shared(total: float, peaks: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The text's log-probability in parts as large as the doubt in each id's frame; at a border of two frames both
+    are in doubt, though the id is not, so that the frames' own probabilities would say too little.
+    """
+    if not peaks.size:
+        return np.array([total], np.float32)
+    doubt = 1e-6 - peaks
+    parts: npt.NDArray[np.float32] = np.asarray(total * doubt / doubt.sum(), np.float32)
+    return parts
 
 
 def align(log_probs: npt.NDArray[np.float32], ids: Sequence[int]) -> npt.NDArray[np.int64]:

@@ -18,7 +18,7 @@ from ocrformer import ctc
 from ocrformer.charset import BLANK, BOS, EOS, SPECIALS
 from ocrformer.model.decoder import Decoder, Memory
 
-_MAX_PASSES = 4
+_MAX_PASSES = 16
 """Verification passes before the rest of a line is decoded step by step."""
 
 
@@ -132,7 +132,7 @@ def verify(
         drafts: A guess for each line; it decides the speed, never the result.
         limits: Most tokens of each line, EOS included.
         bias: From `constraint`.
-        finish: Decode step by step what a few passes leave unfinished; otherwise such lines keep their drafts.
+        finish: Decode step by step what many passes leave unfinished; otherwise such lines keep their drafts.
 
     Returns:
         The lines as decoded, and the drafts as the decoder scores them.
@@ -197,13 +197,18 @@ def greedy(decoder: Decoder, memory: Memory, limits: Sequence[int], bias: Tensor
 
 
 def choose(
-    texts: Sequence[Hypothesis], drafts: Sequence[Hypothesis], log_probs: Tensor, frames: Tensor
+    texts: Sequence[Hypothesis],
+    drafts: Sequence[Hypothesis],
+    paths: Sequence[ctc.Path],
+    log_probs: Tensor,
+    frames: Tensor,
 ) -> list[Hypothesis]:
     """Where decoder and CTC texts differ, the one with the better joint log-probability, both heads weighing the same.
 
     Args:
         texts: What the decoder wrote.
         drafts: CTC texts as the decoder scores them.
+        paths: CTC texts as the CTC head scores them.
         log_probs: CTC log-probabilities (B, T, V).
         frames: (B,).
     """
@@ -211,9 +216,8 @@ def choose(
     differing = [i for i, (text, draft) in enumerate(zip(texts, drafts, strict=True)) if text.ids != draft.ids]
     if differing:
         rows = torch.tensor(differing, device=log_probs.device)
-        of_texts = ctc.score(log_probs[rows], frames[rows], [texts[i].ids for i in differing])
-        of_drafts = ctc.score(log_probs[rows], frames[rows], [drafts[i].ids for i in differing])
-        for i, text_score, draft_score in zip(differing, of_texts, of_drafts, strict=True):
-            if drafts[i].score + draft_score > texts[i].score + text_score:
+        scores = ctc.score(log_probs[rows], frames[rows], [texts[i].ids for i in differing])
+        for i, text_score in zip(differing, scores, strict=True):
+            if drafts[i].score + paths[i].score > texts[i].score + text_score:
                 chosen[i] = drafts[i]
     return chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -23,10 +24,14 @@ from ocrformer.line import Box, Character, Line
 from ocrformer.long_lines import MAX_WIDTH, Piece, split
 from ocrformer.model import network
 from ocrformer.model.decoder import Memory
-from ocrformer.model.frozen import frozen
-from ocrformer.model.network import Bundle
+from ocrformer.model.frozen import frozen, judge
+from ocrformer.model.network import Bundle, Encoded
 from ocrformer.reading import Reading, joined, status
 from ocrformer.workers import Workers
+
+_SURE = math.log(0.8)
+"""CTC log-probability of a text from which `joint` does not ask the decoder: it would have to hold another text for
+more than four times as probable, which on real lines changes one text in a thousand."""
 
 
 def weights_path(name_or_path: str | os.PathLike[str]) -> Path:
@@ -56,6 +61,7 @@ class OCRformer:
         self.device = next(bundle.network.parameters()).device
         self.precision = torch.bfloat16 if _fast_bfloat16(self.device) else torch.float32
         self.frozen = frozen(bundle.network, self.precision)
+        self._judge = judge(self.frozen.decoder, self.precision)
         self._workers = Workers(torch.get_num_threads() if self.device.type == "cpu" else 1)
 
     @classmethod
@@ -149,10 +155,21 @@ class OCRformer:
         bias = decoding.constraint(len(self.charset), allowed, of_ctc=True).to(self.device)
         log_probs = (encoded.ctc.float() + bias).log_softmax(dim=-1)
         paths = ctc.best_paths(log_probs, encoded.frames)
-        if options.mode == "ctc":
-            return [Reading(path.ids, path.log_probs, path.frames, path.ids) for path in paths]
-        memory = self.frozen.decoder.remember(encoded.memory, encoded.mask).float()
-        bias = decoding.constraint(len(self.charset), allowed, of_ctc=False).to(self.device)
+        readings = [Reading(path.ids, path.log_probs, path.frames, path.ids) for path in paths]
+        asked = [i for i, path in enumerate(paths) if _asks_decoder(path, options)]
+        if asked:
+            rows = torch.tensor(asked, device=self.device)
+            bias = decoding.constraint(len(self.charset), allowed, of_ctc=False).to(self.device)
+            answers = self._ask(encoded.select(rows), [paths[i] for i in asked], log_probs[rows], bias, options)
+            for i, answer in zip(asked, answers, strict=True):
+                readings[i] = answer
+        return readings
+
+    def _ask(
+        self, encoded: Encoded, paths: Sequence[ctc.Path], log_probs: Tensor, bias: Tensor, options: DecodeOptions
+    ) -> list[Reading]:
+        """What the decoder makes of lines whose CTC texts are known."""
+        memory = self.frozen.decoder.remember(encoded.memory, encoded.mask)
         texts = self._decode(memory, paths, log_probs, encoded.frames, bias, options)
         readings = []
         for text, path, scores, frames in zip(texts, paths, log_probs, encoded.frames.tolist(), strict=True):
@@ -170,17 +187,19 @@ class OCRformer:
         options: DecodeOptions,
     ) -> list[Hypothesis]:
         decoder = self.frozen.decoder
+        exact = memory if options.mode == "joint" else memory.float()
+        drafts = [path.ids for path in paths]
         limits = [int(n) + 1 for n in frames]  # no line has more characters than frames
         if options.mode == "greedy":
-            return decoding.greedy(decoder, memory, limits, bias)
+            return decoding.greedy(decoder, exact, limits, bias)
         if options.mode == "beam":
             rows = torch.arange(len(paths), device=self.device)
-            return [
-                beam(decoder, memory.select(row[None]), limits[row], bias, width=options.beam_width) for row in rows
-            ]
-        joint = options.mode == "joint"  # its choice is against texts that the decoder had to feel its way to
-        texts, drafts = decoding.verify(decoder, memory, [path.ids for path in paths], limits, bias, finish=not joint)
-        return decoding.choose(texts, drafts, log_probs, frames) if joint else texts
+            return [beam(decoder, exact.select(row[None]), limits[row], bias, width=options.beam_width) for row in rows]
+        if options.mode == "draft":
+            return decoding.verify(decoder, exact, drafts, limits, bias)[0]
+        # a text that the decoder has to feel its way to would lose against the draft: it is let go
+        texts, scored = decoding.verify(self._judge, memory, drafts, limits, bias, finish=False)
+        return decoding.choose(texts, scored, paths, log_probs, frames)
 
     def _line(self, line: Pixels, pieces: list[Piece], readings: list[Reading], options: DecodeOptions) -> Line:
         reading, columns = joined(pieces, readings)
@@ -197,6 +216,11 @@ class OCRformer:
         text = normalise(self.charset.decode(reading.ids))
         confidence = float(np.exp(reading.log_probs.mean())) if len(reading.log_probs) else 1.0
         return Line(text, confidence, status(reading), characters)
+
+
+def _asks_decoder(path: ctc.Path, options: DecodeOptions) -> bool:
+    """Whether the decoder has a say: in `joint` only where CTC leaves room for another text."""
+    return options.mode not in ("joint", "ctc") or (options.mode == "joint" and path.score < _SURE)
 
 
 def _allowed_ids(charset: Charset, allowed: str) -> list[int]:

@@ -158,7 +158,6 @@ def test_ctc_best_path_drops_blanks_and_repeats():
     (read,) = ctc.best_paths(log_probs, torch.tensor([7]))
     assert read.ids == [3, 3, 4]  # the last frame is padding
     assert read.frames.tolist() == [0, 3, 4]
-    assert np.allclose(read.log_probs, [-0.1, -0.4, -0.5])
 
 
 def brute_force(log_probs, target):
@@ -200,6 +199,24 @@ def test_joint_choice_weighs_both_heads():
         gap = spelt[0] - other[0]
         texts = [Hypothesis([5, 6], np.array([gap + bonus], np.float32)), Hypothesis([7], np.zeros(1, np.float32))]
         drafts = [Hypothesis([3, 4], np.zeros(1, np.float32)), Hypothesis([7], np.zeros(1, np.float32))]
-        chosen = decoding.choose(texts, drafts, log_probs, frames)
+        paths = [ctc.Path([3, 4], np.arange(2), spelt[0], np.zeros(2)), ctc.Path([7], np.arange(1), -9.0, np.zeros(1))]
+        chosen = decoding.choose(texts, drafts, paths, log_probs, frames)
         assert chosen[0].ids == expected
         assert chosen[1].ids == [7]
+
+
+def test_a_path_shares_its_score_out_by_doubt():
+    log_probs = torch.full((1, 5, 6), -20.0)
+    for frame, token in enumerate([3, BLANK, 4, BLANK, BLANK]):
+        log_probs[0, frame, token] = 0.0
+    log_probs[0, 2, 5] = -1.0  # the second character is in doubt
+    (path,) = ctc.best_paths(log_probs.log_softmax(-1), torch.tensor([5]))
+    assert path.ids == [3, 4] and path.frames.tolist() == [0, 2]
+    assert path.score == pytest.approx(ctc.score(log_probs.log_softmax(-1), torch.tensor([5]), [[3, 4]])[0])
+    assert path.log_probs.sum() == pytest.approx(path.score, rel=1e-4)
+    assert path.log_probs[1] < 10 * path.log_probs[0] < 0
+
+
+def test_an_empty_path_is_as_sure_as_its_blanks():
+    (path,) = ctc.best_paths(torch.tensor([[[0.9, 0.1], [0.8, 0.2]]]).log(), torch.tensor([2]))
+    assert path.ids == [] and np.exp(path.log_probs).tolist() == pytest.approx([0.72])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from ocrformer import DecodeOptions, ImageError, OCRformer
+from ocrformer import DecodeOptions, ImageError, OCRformer, decoding
 from ocrformer.charset import CharsetError
 from ocrformer.config import MODES
 from ocrformer.model.network import WeightsError, save
@@ -51,6 +51,24 @@ def test_batch_size_never_changes_a_text(reader):
     images = pictures(10, seed=1)
     small = reader.read(images, DecodeOptions(batch_pixels=1))
     assert [line.text for line in small] == [line.text for line in reader.read(images)]
+
+
+def test_the_decoder_is_asked_only_where_ctc_is_in_doubt(reader, monkeypatch):
+    images = pictures(8)
+    by_ctc = reader.read(images, DecodeOptions(mode="ctc"))
+    scores = [sum(np.log(max(c.confidence, 1e-9)) for c in line.characters) for line in by_ctc]
+    border = float(np.median(scores))
+    monkeypatch.setattr("ocrformer.reader._SURE", border)
+    asked = []
+    verify = decoding.verify
+    monkeypatch.setattr(
+        "ocrformer.decoding.verify", lambda *args, **options: asked.extend(args[2]) or verify(*args, **options)
+    )
+    lines = reader.read(images)
+    assert len(asked) == sum(score < border for score in scores)
+    for line, draft, score in zip(lines, by_ctc, scores, strict=True):
+        if score > border:
+            assert line == draft
 
 
 def test_characters_spell_the_text(reader):

@@ -10,9 +10,10 @@ from ocrformer.charset import Charset
 from ocrformer.image import PAPER, prepare
 from ocrformer.training import degrade, ink, phrases, render, text, values
 from ocrformer.training.batches import Buckets, StepSampler, to_batch
-from ocrformer.training.fonts import FontBook, find_font_files, font_places, load_faces
+from ocrformer.training.fonts import FontBook, find_font_files, font_places, load_faces, open_font
 from ocrformer.training.lines import Key, LineFactory, Voice
 from ocrformer.training.synth import write_lines
+from ocrformer.training.typeset import Style
 
 CHARSET = Charset.default()
 MIXTURES = [text.DOCUMENT, text.RECEIPT, text.SCREEN]
@@ -265,3 +266,22 @@ def test_korean_texts_cover_rare_syllables_and_values():
     assert "원" in together and "년" in together
     assert any(c.isascii() and c.isalpha() for c in together)
     assert all(not CHARSET.missing(written) for written in drawn)
+
+
+def test_small_capitals_are_spelled_as_capitals_of_the_charset(faces):
+    charset = Charset.default()
+    letters = "".join(c for c in charset.characters if c.isalpha() and c < "\u1100")
+    font = open_font(faces[0].path, faces[0].index, 20, False)
+    style = Style(font, emphasis=open_font(faces[0].path, faces[0].index, 15, False), capitals=True, span=(1, 2))
+    assert style.spelled("Note Joseph and") == "Note JOSEPH and"
+    assert [run.text for run in style.runs("Note Joseph and")] == ["Note ", "J", "OSEPH", " ", "and"]
+    assert not charset.missing(Style(font, emphasis=font, capitals=True, span=(0, 1)).spelled(letters))
+
+
+def test_thin_spaces_and_emphasis_leave_the_text_alone(faces):
+    font, other = (open_font(faces[0].path, faces[0].index, size, False) for size in (20, 21))
+    style = Style(font, emphasis=other, span=(1, 3), thin=4.0)
+    text = "So: it is; who? 12:30 ; end!"
+    assert style.spelled(text) == text == "".join(run.text for run in style.runs(text))
+    assert {run.text: run.gap for run in style.runs(text)}[": "] == 4.0
+    assert sum(run.font is other for run in style.runs(text)) == 2

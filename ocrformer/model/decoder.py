@@ -106,11 +106,11 @@ class Decoder(nn.Module):
             caches: One per layer, extended in place.
             position: Number of the first token given.
         """
-        x = self.embed(tokens, position)
+        x = self.embed(tokens, position).to(memory.keys[0].dtype)
         mask = memory.mask[:, None, None]
         for index, layer in enumerate(self.layers):
             x = layer(x, memory.keys[index], memory.values[index], mask, None if caches is None else caches[index])
-        return F.linear(self.norm(x), self.embedding.weight)
+        return F.linear(self.norm(x.to(self.norm.weight.dtype)), self.embedding.weight)
 
     def embed(self, tokens: Tensor, position: int = 0) -> Tensor:
         """Token embeddings with positions, (B, T, d)."""

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ocrformer.model.backbone import ConvNorm
+from ocrformer.model.decoder import Decoder
 from ocrformer.model.network import Network
 
 
@@ -34,4 +35,14 @@ def frozen(network: Network, precision: torch.dtype) -> Network:
     for layer in copied.decoder.layers:
         layer.cross_attention.key_value.to(precision)  # type: ignore[union-attr]
     copied.backbone.to(memory_format=torch.channels_last)
+    return copied
+
+
+def judge(decoder: Decoder, precision: torch.dtype) -> Decoder:
+    """A copy of a frozen network's decoder with its layers in `precision`, logits still in float32.
+
+    Several times as fast, and exact enough to weigh two texts against each other.
+    """
+    copied = copy.deepcopy(decoder)
+    copied.layers.to(precision)
     return copied

@@ -45,6 +45,10 @@ class Encoded:
     ctc: Tensor
     frames: Tensor
 
+    def select(self, rows: Tensor) -> Encoded:
+        """Some of the lines."""
+        return Encoded(self.memory[rows], self.mask[rows], self.ctc[rows], self.frames[rows])
+
 
 class Network(nn.Module):
     """Line images and token ids to logits.

@@ -158,12 +158,22 @@ class FontBook:
         families: dict[str, list[Face]] = defaultdict(list)
         for face in faces:
             families[face.family].append(face)
+        self._by_name = families
         self._families = list(families.values())
         self._weights = [len(members) ** 0.5 for members in self._families]
 
     def draw(self, rng: Random) -> Face:
         """A random face."""
         return rng.choice(rng.choices(self._families, self._weights)[0])
+
+    def sibling(self, rng: Random, face: Face) -> Face | None:
+        """Another face of the same family that draws at least the same characters, if there is one."""
+        others = [
+            other
+            for other in self._by_name[face.family]
+            if other is not face and other.characters >= face.characters and other.syllables == face.syllables
+        ]
+        return rng.choice(others) if others else None
 
 
 def font_places(named: Sequence[str | Path]) -> list[str | Path]:

@@ -27,6 +27,30 @@ def embolden(rng: Random, mask: Mask) -> Mask:
     return thicker if thicker.max(initial=0) > 128 else mask
 
 
+def patchy(rng: Random, mask: Mask) -> Mask:
+    """Worn type or print head: ink is weak or missing in small patches, so that strokes break."""
+    height, width = mask.shape
+    draw = np.random.default_rng(rng.getrandbits(32))
+    across, down = rng.choice(((1, 1), (1, 1), (1, 6), (3, 1)))  # round, upright or level patches
+    cell = rng.uniform(0.06, 0.16) * height
+    cells = (max(2, round(height / (cell * down))), max(2, round(width / (cell * across))))
+    field = cv2.resize(draw.random(cells, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    lost = rng.uniform(0.08, 0.3)
+    keep = np.clip((field - lost) * rng.uniform(4, 12), rng.choice((0.0, 0.3)), 1)
+    return np.asarray(mask * keep, np.uint8)
+
+
+def specks(rng: Random, mask: Mask) -> Mask:
+    """A few drops of ink or dirt, smaller than a full stop or beside the text."""
+    mask = mask.copy()
+    height, width = mask.shape
+    for _ in range(rng.choice((1, 1, 2, 3, 6))):
+        radius = max(1, round(height * rng.uniform(0.005, 0.03)))
+        centre = (rng.choice((rng.randrange(width), rng.randint(0, height // 3))), rng.randrange(height))
+        cv2.circle(mask, centre, radius, rng.randint(90, 255), -1)
+    return mask
+
+
 def slant(rng: Random, mask: Mask) -> Mask:
     """Sheared to the left or right, as oblique faces are."""
     height, width = mask.shape

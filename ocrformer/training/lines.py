@@ -78,7 +78,7 @@ class LineFactory:
     def _draw(self, rng: Random, mixture: text.Mixture, layout: render.Layout, width: int) -> tuple[str, ink.Mask]:
         source, book = rng.choices(self.voices, self.shares)[0]
         face = book.draw(rng)
-        renderer = render.Renderer(rng, face, layout)
+        renderer = render.Renderer(rng, face, layout, book.sibling(rng, face))
         fill = rng.uniform(0.86, 1.08)
         guess = fill * width / self.height * renderer.expected_height("Ag")
         written = ""
@@ -87,7 +87,7 @@ class LineFactory:
             written = render.drawable(source.draw(rng, mixture, budget), face)
         limit = fill * width / self.height * renderer.expected_height(written)
         written = renderer.fit(written, limit)
-        return written, renderer.draw(written)
+        return renderer.style.spelled(written), renderer.draw(written)
 
     def __call__(self, key: Key) -> tuple[Pixels, list[int]]:
         """Prepared line, at most key.width wide, and the ids of its text."""

@@ -56,7 +56,9 @@ def web(rng: Random, words: Words) -> str:
         (
             f"{one}{rng.choice(('', '.', '_', '-'))}{two}{number}@{words(rng).lower()}.{tld}",
             f"www.{one}{two}.{tld}",
-            f"http{rng.choice(('', 's'))}://{one}.{tld}/{two}{rng.choice(('', '/', '.html', '?id=' + number))}",
+            _url(rng, words),
+            _url(rng, words),
+            _url(rng, words),
             f"{one.capitalize()}.{tld}/{two.capitalize()}",
             f"/{one}/{two}/{words(rng).lower()}.{rng.choice(('txt', 'py', 'pdf', 'jpg', 'log'))}",
             f"C:\\{one.capitalize()}\\{two}.exe",
@@ -68,6 +70,18 @@ def web(rng: Random, words: Words) -> str:
             f"{{{one}: [{digits(rng, 1, 3)}, {digits(rng, 1, 3)}]}}",
         )
     )
+
+
+def _url(rng: Random, words: Words) -> str:
+    """A URL with path and query, in lower case as browsers show it."""
+    host = ".".join((*rng.choice((("www",), ("docs",), (), (), (words(rng),))), words(rng), rng.choice(_TLDS)))
+    path = "".join(f"/{words(rng)}" for _ in range(rng.randint(0, 3))) + rng.choice(("", "", "/", ".html", ".php"))
+    pairs = "&".join(
+        f"{rng.choice(('id', 'page', 'lang', 'q', words(rng)))}={rng.choice((digits(rng, 1, 5), words(rng)))}"
+        for _ in range(rng.choice((0, 0, 1, 2)))
+    )
+    scheme = rng.choice(("https://", "https://", "http://", "", "ftp://"))
+    return f"{scheme}{host}{path}{'?' if pairs else ''}{pairs}".lower()
 
 
 def item(rng: Random, words: Words) -> str:
@@ -111,7 +125,9 @@ def receipt(rng: Random, words: Words) -> str:
             (f"{date(rng)} {time_of_day(rng)}", f"{quantity(rng)} {price(rng)} {price(rng)}", web(rng, words))
         )
     polite = rng.choice(_POLITE)
-    return rng.choice((polite, polite.upper(), f"*** {polite.upper()} ***", f"{polite}!", f"** {polite} **"))
+    frame = rng.choice("**~-=+#.") * rng.randint(1, 6)
+    gap = rng.choice(("", " "))
+    return rng.choice((polite, polite.upper(), f"{polite}!", f"{frame}{gap}{polite}{gap}{frame}"))
 
 
 def screen(rng: Random, words: Words) -> str:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from random import Random
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ocrformer.image import Pixels
-from ocrformer.training.fonts import Face, open_font
-from ocrformer.training.ink import Mask, bend, dots, embolden, likeness, rule, scaled, slant
+from ocrformer.training.fonts import Face
+from ocrformer.training.ink import Mask, bend, dots, embolden, likeness, patchy, rule, scaled, slant, specks
+from ocrformer.training.typeset import Run, Style, draw_style
 
 _SUBSTITUTES = {
     "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "‚": ",", "—": "-", "–": "-", "…": "...", "•": "-",
     "‹": "<", "›": ">", "«": "<", "»": ">", "『": "[", "』": "]", "「": "[", "」": "]",
 }  # fmt: skip
+
+_LEGIBLE = 0.66  # likeness to the clean ink under which print is spoilt
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Layout:
         dotted: Chance of dot-matrix print.
         inverted: Chance of light text on dark.
         plain: Chance of black on white exactly.
+        bookish: Chance of each habit of books: thin spaces before punctuation, small capitals, italics.
+        worn: Chance of ink that is missing in patches.
     """
 
     sizes: tuple[int, int]
@@ -44,11 +50,13 @@ class Layout:
     dotted: float
     inverted: float
     plain: float
+    bookish: float
+    worn: float
 
 
-DOCUMENT = Layout((16, 56), 0.55, 0.25, 0.15, 0.03, 0.25, 0.01, 0.02, 0.35)
-RECEIPT = Layout((12, 44), 0.60, 0.20, 0.08, 0.05, 0.40, 0.14, 0.03, 0.20)
-SCREEN = Layout((9, 30), 0.35, 0.05, 0.03, 0.06, 0.0, 0.02, 0.30, 0.15)
+DOCUMENT = Layout((16, 56), 0.55, 0.30, 0.15, 0.03, 0.25, 0.01, 0.02, 0.35, 0.08, 0.10)
+RECEIPT = Layout((12, 44), 0.60, 0.20, 0.08, 0.05, 0.40, 0.17, 0.03, 0.20, 0.01, 0.15)
+SCREEN = Layout((9, 30), 0.35, 0.05, 0.03, 0.06, 0.0, 0.02, 0.30, 0.15, 0.03, 0.0)
 
 
 def drawable(text: str, face: Face) -> str:
@@ -76,15 +84,16 @@ class Renderer:
         rng: Source of every choice.
         face: Face to draw with.
         layout: Domain of the line.
+        sibling: Another face of the family, for words that stand out.
     """
 
-    def __init__(self, rng: Random, face: Face, layout: Layout) -> None:
+    def __init__(self, rng: Random, face: Face, layout: Layout, sibling: Face | None = None) -> None:
         self.rng = rng
-        self.face = face
         self.layout = layout
         low, high = layout.sizes
         self.size = round(math.exp(rng.uniform(math.log(low), math.log(high))) / 2) * 2
-        self.font = open_font(face.path, face.index, self.size, rng.random() < 0.5)
+        self.style: Style = draw_style(rng, face, sibling, self.size, layout.bookish)
+        self.font = self.style.font
         self.stretch = rng.uniform(0.72, 1.3) if rng.random() < 0.3 else 1.0
         self.spacing = self._spacing()
         self.tight = rng.random() < layout.tight
@@ -93,14 +102,18 @@ class Renderer:
         """Extra space after letters and after words, in pixels."""
         if self.rng.random() >= self.layout.spaced:
             return 0.0, 0.0
-        letters = self.rng.choice((0.0, 0.0, self.rng.uniform(-0.04, 0.2), self.rng.uniform(0.2, 0.8)))
-        words = self.rng.choice((self.rng.uniform(0.1, 0.8), self.rng.uniform(0.2, 2.5)))
-        return letters * self.size, words * self.size
+        letters = self.rng.choice((0.0, 0.0, 0.0, self.rng.uniform(-0.04, 0.2), self.rng.uniform(0.2, 0.8)))
+        tighter = -self.rng.uniform(0.1, 0.45) * self.font.getlength(" ") if letters >= 0 else 0.0
+        wider = self.rng.choice((self.rng.uniform(0.1, 0.8), self.rng.uniform(0.2, 2.5))) * self.size
+        return letters * self.size, self.rng.choice((tighter, wider, wider))
 
     def length(self, text: str) -> float:
         """Width of the text in pixels."""
+        return sum(run.gap + self._advance(run) for run in self.style.runs(text)) * self.stretch
+
+    def _advance(self, run: Run) -> float:
         letters, words = self.spacing
-        return (self.font.getlength(text) + letters * len(text) + words * text.count(" ")) * self.stretch
+        return self.style.length(run) + letters * len(run.text) + words * run.text.count(" ")
 
     def expected_height(self, text: str) -> float:
         """About how tall the crop of this text will be, in pixels."""
@@ -121,10 +134,7 @@ class Renderer:
 
     def draw(self, text: str) -> Mask:
         """Ink of the text with crop, neighbours, rules and bends."""
-        mask = self._ink(text)
-        if self.rng.random() < self.layout.dotted:
-            dotted = dots(self.rng, mask)
-            mask = dotted if likeness(mask, dotted) > 0.6 else mask
+        mask = self._printed(self._ink(text))
         if self.rng.random() < 0.12:
             mask = embolden(self.rng, mask)
         if self.stretch != 1.0:
@@ -139,23 +149,38 @@ class Renderer:
         mask = _window(mask, top, bottom, left, right)
         if self.rng.random() < self.layout.ruled:
             mask = rule(self.rng, mask)
-        return mask
+        return specks(self.rng, mask) if self.rng.random() < 0.5 * self.layout.worn else mask
 
     def _ink(self, text: str) -> Mask:
         """The text on a canvas of the font's line height with room around it."""
         ascent, descent = self.font.getmetrics()
         room = self.size // 2
-        letters, words = self.spacing
-        width = math.ceil(self.font.getlength(text) + max(0.0, letters) * len(text) + words * text.count(" "))
+        runs = self.style.runs(text)
+        width = math.ceil(sum(run.gap + max(self.style.length(run), self._advance(run)) for run in runs))
         canvas = Image.new("L", (width + 2 * room, ascent + descent + 2 * room))
         pen = ImageDraw.Draw(canvas)
-        if letters:
-            _draw_letters(pen, text, self.font, room, letters, words)
-        elif words:
-            _draw_words(pen, text, self.font, room, words)
-        else:
-            pen.text((room, room), text, fill=255, font=self.font)
+        x = float(room)
+        for run in runs:
+            x += run.gap
+            for piece in self._pieces(run):
+                self.style.draw(pen, piece, x, room + ascent)
+                x += self._advance(piece)
         return np.array(canvas)
+
+    def _printed(self, ink: Mask) -> Mask:
+        """The ink as a worn or a dot-matrix printer leaves it, unless that would spoil it."""
+        printed = ink
+        if self.rng.random() < self.layout.worn:
+            printed = patchy(self.rng, printed)
+        if self.rng.random() < self.layout.dotted:
+            printed = dots(self.rng, printed)
+        return printed if printed is ink or likeness(ink, printed) > _LEGIBLE else ink
+
+    def _pieces(self, run: Run) -> list[Run]:
+        """What can be drawn at once: the whole run, or its words or letters where their spaces are changed."""
+        letters, words = self.spacing
+        parts = list(run.text) if letters else re.findall(r"[^ ]* |[^ ]+", run.text) if words else [run.text]
+        return [Run(part, run.font) for part in parts]
 
     def _neighbours(self, shape: tuple[int, int]) -> Mask:
         """Descenders of the line above or ascenders of the line below, where the crop may show them."""
@@ -193,22 +218,6 @@ def _window(mask: Mask, top: int, bottom: int, left: int, right: int) -> Mask:
     inside = mask[max(0, top) : bottom, max(0, left) : right]
     pads = ((max(0, -top), max(0, bottom - height)), (max(0, -left), max(0, right - width)))
     return np.pad(inside, pads) if any(map(any, pads)) else inside
-
-
-def _draw_words(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, room: int, extra: float) -> None:
-    x = float(room)
-    for word in text.split(" "):
-        pen.text((x, room), word, fill=255, font=font)
-        x += font.getlength(word + " ") + extra
-
-
-def _draw_letters(
-    pen: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, room: int, letters: float, words: float
-) -> None:
-    x = float(room)
-    for character in text:
-        pen.text((x, room), character, fill=255, font=font)
-        x += font.getlength(character) + letters + (words if character == " " else 0.0)
 
 
 def colour(rng: Random, mask: Mask, layout: Layout) -> Pixels:

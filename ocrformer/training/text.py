@@ -127,6 +127,9 @@ class TextSource:
             text = rng.choices(self.prose, self._prose_weights)[0].draw(rng, length)
         else:
             text = self._invented(rng, length)
+        if rng.random() < 0.06:  # amounts of money amid the words, whose signs are rare otherwise
+            head, _, tail = text.partition(" ")
+            text = f"{head} {values.price(rng)} {tail}"
         return _decorate(rng, text) if rng.random() < 0.25 else text
 
     def _invented(self, rng: Random, length: int) -> str:

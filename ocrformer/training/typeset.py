@@ -1,0 +1,116 @@
+"""How the words of one line are set: emphasis, small capitals, old-style figures, thin spaces before punctuation."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from random import Random
+
+from PIL import ImageDraw, ImageFont
+
+from ocrformer.training.fonts import Face, open_font
+
+_SMALL_CAPITALS = 0.78  # height of small capitals to that of capitals
+_BEFORE_PUNCTUATION = re.compile(r"(?<=[^\s;:!?])(?=[;:!?])")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Text in one font, `gap` pixels after what stands before it."""
+
+    text: str
+    font: ImageFont.FreeTypeFont
+    gap: float = 0.0
+
+
+@dataclass(frozen=True)
+class Style:
+    """What one line's words look like.
+
+    Attributes:
+        font: Of most words.
+        features: OpenType features, such as old-style figures; only for shaped fonts.
+        emphasis: Font of the emphasised words: another face of the family, or the same one smaller for small capitals.
+        capitals: Whether the emphasised words are in small capitals.
+        span: First emphasised word and the one after the last.
+        thin: Space before ; : ! and ? as old books have it, in pixels; no space in the text.
+    """
+
+    font: ImageFont.FreeTypeFont
+    features: tuple[str, ...] = ()
+    emphasis: ImageFont.FreeTypeFont | None = None
+    capitals: bool = False
+    span: tuple[int, int] = (0, 0)
+    thin: float = 0.0
+
+    def spelled(self, text: str) -> str:
+        """The text as a reader would write it: small capitals as capitals."""
+        if not self.capitals:
+            return text
+        before, emphasised, after = self._divided(text)
+        return f"{before}{_in_capitals(emphasised)}{after}"
+
+    def runs(self, text: str) -> list[Run]:
+        """The line in pieces of one font each."""
+        before, emphasised, after = self._divided(text)
+        parts = [Run(before, self.font), *self._emphasised(emphasised), Run(after, self.font)]
+        if self.thin:
+            parts = [piece for run in parts for piece in self._loosened(run)]
+        return [run for run in parts if run.text]
+
+    def length(self, run: Run) -> float:
+        """Width of a run's text in pixels, without its gap."""
+        return run.font.getlength(run.text, features=list(self.features) or None)
+
+    def draw(self, pen: ImageDraw.ImageDraw, run: Run, x: float, baseline: float) -> None:
+        """The run with its left end at x, standing on the baseline."""
+        pen.text((x, baseline), run.text, fill=255, font=run.font, anchor="ls", features=list(self.features) or None)
+
+    def _divided(self, text: str) -> tuple[str, str, str]:
+        if self.emphasis is None:
+            return text, "", ""
+        words = re.findall(r"\S+\s*", text)
+        first, last = self.span
+        return "".join(words[:first]), "".join(words[first:last]), "".join(words[last:])
+
+    def _emphasised(self, text: str) -> list[Run]:
+        if self.emphasis is None or not self.capitals:
+            return [Run(text, self.emphasis or self.font)]
+        return [
+            Run(_in_capitals(part), self.emphasis if part.islower() else self.font)
+            for part in re.split(r"((?:[^\W\d_](?<![A-ZÀ-Þ]))+)", text)
+        ]
+
+    def _loosened(self, run: Run) -> list[Run]:
+        first, *others = _BEFORE_PUNCTUATION.split(run.text)
+        return [Run(first, run.font, run.gap), *(Run(part, run.font, self.thin) for part in others)]
+
+
+def _in_capitals(text: str) -> str:
+    """Capitals, save for Latin-1 letters whose capital is none of Latin-1."""
+    return "".join(c if c in "ßÿµªº" else c.upper() for c in text)
+
+
+def draw_style(rng: Random, face: Face, sibling: Face | None, size: int, bookish: float) -> Style:
+    """A random style.
+
+    Args:
+        rng: Source of every choice.
+        face: Of most words.
+        sibling: Another face of the family that can stand beside it, for emphasised words.
+        size: Font size in pixels.
+        bookish: Chance of each of the habits of books.
+    """
+    shaped = rng.random() < 0.5
+    font = open_font(face.path, face.index, size, shaped)
+    features = ("onum",) if shaped and rng.random() < 3 * bookish else ()
+    thin = size * rng.uniform(0.05, 0.25) if rng.random() < bookish else 0.0
+    first = rng.choice((0, 0, 0, rng.randint(1, 6)))
+    span = (first, first + rng.choice((1, 1, 2, 3, 40)))
+    roll = rng.random()
+    if roll < 0.5 * bookish and not face.capitals_only:
+        small = open_font(face.path, face.index, max(6, round(_SMALL_CAPITALS * size)), shaped)
+        return Style(font, features, small, True, span, thin)
+    if roll < 2 * bookish and sibling is not None:
+        return Style(font, features, open_font(sibling.path, sibling.index, size, shaped), False, span, thin)
+    return Style(font, features, thin=thin)

@@ -153,13 +153,13 @@ def share_of_peak(reader: OCRformer, lines: int = 64, width: int = 512) -> tuple
     Returns:
         Share of the measured peak that encoding reaches, and the peak in GFLOP/s, in the precision that reading uses.
     """
-    one, other = (torch.randn(2048, 2048, dtype=reader.precision) for _ in range(2))
+    one, other = (torch.randn(2048, 2048, dtype=reader.recogniser.precision) for _ in range(2))
     peak = 2 * 2048**3 / _best(lambda: one @ other)
     images = torch.full((lines, 1, reader.network.config.height, width), PAPER, dtype=torch.uint8)
     widths = torch.full((lines,), width)
     with FlopCounterMode(display=False) as counter:
-        reader.frozen.encode(images, widths)
-    rate = counter.get_total_flops() / _best(lambda: reader.frozen.encode(images, widths))
+        reader.recogniser.frozen.encode(images, widths)
+    rate = counter.get_total_flops() / _best(lambda: reader.recogniser.frozen.encode(images, widths))
     return rate / peak, peak / 1e9
 
 

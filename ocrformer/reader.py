@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,28 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from ocrformer import ctc, decoding
 from ocrformer.attention_map import Attention, attend
-from ocrformer.beam import beam
 from ocrformer.boxes import character_boxes
 from ocrformer.charset import Charset, normalise
 from ocrformer.config import DecodeOptions
-from ocrformer.decoding import Hypothesis
 from ocrformer.image import MAX_PIXELS, ImageError, ImageSource, Pixels, collate, load, padded_width, prepare
 from ocrformer.line import Box, Character, Line
 from ocrformer.long_lines import MAX_WIDTH, Piece, split
 from ocrformer.model import network
-from ocrformer.model.decoder import Memory
-from ocrformer.model.frozen import frozen, judge
-from ocrformer.model.network import Bundle, Encoded
+from ocrformer.model.network import Bundle
 from ocrformer.reading import Reading, joined, status
+from ocrformer.recogniser import Recogniser
 from ocrformer.workers import Workers
-
-_SURE = math.log(0.8)
-"""CTC log-probability of a text from which `joint` does not ask the decoder: it would have to hold another text for
-more than four times as probable, which on real lines changes one text in a thousand."""
 
 
 def weights_path(name_or_path: str | os.PathLike[str]) -> Path:
@@ -59,9 +49,7 @@ class OCRformer:
         self.network = bundle.network
         self.charset: Charset = bundle.charset
         self.device = next(bundle.network.parameters()).device
-        self.precision = torch.bfloat16 if _fast_bfloat16(self.device) else torch.float32
-        self.frozen = frozen(bundle.network, self.precision)
-        self._judge = judge(self.frozen.decoder, self.precision)
+        self.recogniser = Recogniser(bundle)
         self._workers = Workers(torch.get_num_threads() if self.device.type == "cpu" else 1)
 
     @classmethod
@@ -75,6 +63,7 @@ class OCRformer:
         Raises:
             WeightsError: If the file is missing or is not OCRformer weights.
         """
+        _keep_few_kernels()
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         path = weights_path(name_or_path)
         return cls(network.load(path, chosen), "default" if name_or_path == "default" else path.name, path)
@@ -138,7 +127,7 @@ class OCRformer:
         def read(batch: tuple[int, list[int]]) -> list[Reading]:
             width, indices = batch
             images, widths = collate([lines[i] for i in indices], width)
-            return self._read_batch(torch.from_numpy(images), torch.from_numpy(widths), options)
+            return self.recogniser.read(torch.from_numpy(images), torch.from_numpy(widths), options)
 
         share = -(-sum(line.shape[1] for line in lines) // self._workers.count)
         batches = _batches(lines, min(options.batch_pixels, share))
@@ -147,59 +136,6 @@ class OCRformer:
             for index, reading in zip(indices, batch, strict=True):
                 readings[index] = reading
         return [reading for reading in readings if reading is not None]
-
-    @torch.inference_mode()
-    def _read_batch(self, images: Tensor, widths: Tensor, options: DecodeOptions) -> list[Reading]:
-        encoded = self.frozen.encode(images.to(self.device), widths.to(self.device))
-        allowed = None if options.allowed is None else _allowed_ids(self.charset, options.allowed)
-        bias = decoding.constraint(len(self.charset), allowed, of_ctc=True).to(self.device)
-        log_probs = (encoded.ctc.float() + bias).log_softmax(dim=-1)
-        paths = ctc.best_paths(log_probs, encoded.frames)
-        readings = [Reading(path.ids, path.log_probs, path.frames, path.ids) for path in paths]
-        asked = [i for i, path in enumerate(paths) if _asks_decoder(path, options)]
-        if asked:
-            rows = torch.tensor(asked, device=self.device)
-            bias = decoding.constraint(len(self.charset), allowed, of_ctc=False).to(self.device)
-            answers = self._ask(encoded.select(rows), [paths[i] for i in asked], log_probs[rows], bias, options)
-            for i, answer in zip(asked, answers, strict=True):
-                readings[i] = answer
-        return readings
-
-    def _ask(
-        self, encoded: Encoded, paths: Sequence[ctc.Path], log_probs: Tensor, bias: Tensor, options: DecodeOptions
-    ) -> list[Reading]:
-        """What the decoder makes of lines whose CTC texts are known."""
-        memory = self.frozen.decoder.remember(encoded.memory, encoded.mask)
-        texts = self._decode(memory, paths, log_probs, encoded.frames, bias, options)
-        readings = []
-        for text, path, scores, frames in zip(texts, paths, log_probs, encoded.frames.tolist(), strict=True):
-            where = path.frames if text.ids == path.ids else ctc.align(scores[:frames].cpu().numpy(), text.ids)
-            readings.append(Reading(text.ids, text.log_probs, where, path.ids))
-        return readings
-
-    def _decode(
-        self,
-        memory: Memory,
-        paths: Sequence[ctc.Path],
-        log_probs: Tensor,
-        frames: Tensor,
-        bias: Tensor,
-        options: DecodeOptions,
-    ) -> list[Hypothesis]:
-        decoder = self.frozen.decoder
-        exact = memory if options.mode == "joint" else memory.float()
-        drafts = [path.ids for path in paths]
-        limits = [int(n) + 1 for n in frames]  # no line has more characters than frames
-        if options.mode == "greedy":
-            return decoding.greedy(decoder, exact, limits, bias)
-        if options.mode == "beam":
-            rows = torch.arange(len(paths), device=self.device)
-            return [beam(decoder, exact.select(row[None]), limits[row], bias, width=options.beam_width) for row in rows]
-        if options.mode == "draft":
-            return decoding.verify(decoder, exact, drafts, limits, bias)[0]
-        # a text that the decoder has to feel its way to would lose against the draft: it is let go
-        texts, scored = decoding.verify(self._judge, memory, drafts, limits, bias, finish=False)
-        return decoding.choose(texts, scored, paths, log_probs, frames)
 
     def _line(self, line: Pixels, pieces: list[Piece], readings: list[Reading], options: DecodeOptions) -> Line:
         reading, columns = joined(pieces, readings)
@@ -218,19 +154,14 @@ class OCRformer:
         return Line(text, confidence, status(reading), characters)
 
 
-def _asks_decoder(path: ctc.Path, options: DecodeOptions) -> bool:
-    """Whether the decoder has a say: in `joint` only where CTC leaves room for another text."""
-    return options.mode not in ("joint", "ctc") or (options.mode == "joint" and path.score < _SURE)
+def _keep_few_kernels() -> None:
+    """Let oneDNN keep 64 compiled kernels instead of 1,024; it looks these variables up at its first use.
 
-
-def _allowed_ids(charset: Charset, allowed: str) -> list[int]:
-    """Ids of the permitted characters.
-
-    Raises:
-        CharsetError: If the model cannot write one of them.
+    Every shape of a batch needs a dozen. Kept for all of them they filled over a gigabyte on long runs, and were no
+    faster than kernels made anew.
     """
-    space = [charset.encode("a b")[1]] if " " in allowed else []
-    return sorted({*charset.encode(allowed), *space})
+    os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 
 def _batches(lines: Sequence[Pixels], batch_pixels: int) -> list[tuple[int, list[int]]]:
@@ -243,11 +174,3 @@ def _batches(lines: Sequence[Pixels], batch_pixels: int) -> list[tuple[int, list
         size = max(1, batch_pixels // width)
         batches += [(width, groups[width][start : start + size]) for start in range(0, len(groups[width]), size)]
     return batches
-
-
-def _fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 matrices faster than float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return device.type == "cpu" and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -58,7 +58,7 @@ def bench(places: tuple[str, ...], model: str, modes: str, **options: Any) -> No
         click.echo(_table(name, tables[name]))
     first = next(iter(folders))
     some = list(folders[first])[:100]
-    facts: dict[str, Any] = {"threads": threads, "precision": str(reader.precision).removeprefix("torch.")}
+    facts: dict[str, Any] = {"threads": threads, "precision": str(reader.recogniser.precision).removeprefix("torch.")}
     for rate in tables[first]:
         facts[f"latency_{rate.name}"] = benchmark.latency(contestants[rate.name], some)
     facts["start_up"] = benchmark.start_up(some[0], model)

@@ -1,0 +1,121 @@
+"""Batches of prepared lines to readings: one pass of the network, CTC, and the decoder where it has a say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ocrformer import ctc, decoding
+from ocrformer.beam import beam
+from ocrformer.charset import Charset
+from ocrformer.config import DecodeOptions
+from ocrformer.decoding import Hypothesis
+from ocrformer.model.decoder import Memory
+from ocrformer.model.frozen import frozen, judge
+from ocrformer.model.network import Bundle, Encoded
+from ocrformer.reading import Reading
+
+_SURE = math.log(0.8)
+"""CTC log-probability of a text from which `joint` does not ask the decoder: it would have to hold another text for
+more than four times as probable, which on real lines changes one text in a thousand."""
+
+
+class Recogniser:
+    """A network made ready to read, without state, so that many threads may share it.
+
+    Args:
+        bundle: A loaded network with its charset.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.charset = bundle.charset
+        self.device = next(bundle.network.parameters()).device
+        self.precision = torch.bfloat16 if _fast_bfloat16(self.device) else torch.float32
+        self.frozen = frozen(bundle.network, self.precision)
+        self._judge = judge(self.frozen.decoder, self.precision)
+
+    @torch.inference_mode()
+    def read(self, images: Tensor, widths: Tensor, options: DecodeOptions) -> list[Reading]:
+        """Read a batch.
+
+        Args:
+            images: Prepared lines, uint8 (B, 1, height, W), padded.
+            widths: (B,) true widths in pixels.
+            options: How to decode.
+        """
+        encoded = self.frozen.encode(images.to(self.device), widths.to(self.device))
+        allowed = None if options.allowed is None else _allowed_ids(self.charset, options.allowed)
+        bias = decoding.constraint(len(self.charset), allowed, of_ctc=True).to(self.device)
+        log_probs = (encoded.ctc.float() + bias).log_softmax(dim=-1)
+        paths = ctc.best_paths(log_probs, encoded.frames)
+        readings = [Reading(path.ids, path.log_probs, path.frames, path.ids) for path in paths]
+        asked = [i for i, path in enumerate(paths) if _asks_decoder(path, options)]
+        if asked:
+            rows = torch.tensor(asked, device=self.device)
+            bias = decoding.constraint(len(self.charset), allowed, of_ctc=False).to(self.device)
+            answers = self._ask(encoded.select(rows), [paths[i] for i in asked], log_probs[rows], bias, options)
+            for i, answer in zip(asked, answers, strict=True):
+                readings[i] = answer
+        return readings
+
+    def _ask(
+        self, encoded: Encoded, paths: Sequence[ctc.Path], log_probs: Tensor, bias: Tensor, options: DecodeOptions
+    ) -> list[Reading]:
+        """What the decoder makes of lines whose CTC texts are known."""
+        memory = self.frozen.decoder.remember(encoded.memory, encoded.mask)
+        texts = self._decode(memory, paths, log_probs, encoded.frames, bias, options)
+        readings = []
+        for text, path, scores, frames in zip(texts, paths, log_probs, encoded.frames.tolist(), strict=True):
+            where = path.frames if text.ids == path.ids else ctc.align(scores[:frames].cpu().numpy(), text.ids)
+            readings.append(Reading(text.ids, text.log_probs, where, path.ids))
+        return readings
+
+    def _decode(
+        self,
+        memory: Memory,
+        paths: Sequence[ctc.Path],
+        log_probs: Tensor,
+        frames: Tensor,
+        bias: Tensor,
+        options: DecodeOptions,
+    ) -> list[Hypothesis]:
+        decoder = self.frozen.decoder
+        exact = memory if options.mode == "joint" else memory.float()
+        drafts = [path.ids for path in paths]
+        limits = [int(n) + 1 for n in frames]  # no line has more characters than frames
+        if options.mode == "greedy":
+            return decoding.greedy(decoder, exact, limits, bias)
+        if options.mode == "beam":
+            rows = torch.arange(len(paths), device=self.device)
+            return [beam(decoder, exact.select(row[None]), limits[row], bias, width=options.beam_width) for row in rows]
+        if options.mode == "draft":
+            return decoding.verify(decoder, exact, drafts, limits, bias)[0]
+        # a text that the decoder has to feel its way to would lose against the draft: it is let go
+        texts, scored = decoding.verify(self._judge, memory, drafts, limits, bias, finish=False)
+        return decoding.choose(texts, scored, paths, log_probs, frames)
+
+
+def _asks_decoder(path: ctc.Path, options: DecodeOptions) -> bool:
+    """Whether the decoder has a say: in `joint` only where CTC leaves room for another text."""
+    return options.mode not in ("joint", "ctc") or (options.mode == "joint" and path.score < _SURE)
+
+
+def _allowed_ids(charset: Charset, allowed: str) -> list[int]:
+    """Ids of the permitted characters.
+
+    Raises:
+        CharsetError: If the model cannot write one of them.
+    """
+    space = [charset.encode("a b")[1]] if " " in allowed else []
+    return sorted({*charset.encode(allowed), *space})
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices faster than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return device.type == "cpu" and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

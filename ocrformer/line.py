@@ -50,7 +50,7 @@ class Line:
 
     Attributes:
         text: The text, empty for a picture without any.
-        confidence: Probability that the line is right, between 0 and 1.
+        confidence: Probability that the line has no error, between 0 and 1; longer lines have more room for one.
         status: `ok`, `empty`, or `suspect` (look at it).
         characters: The characters of the text, spaces included.
     """

@@ -50,6 +50,7 @@ class OCRformer:
         self.charset: Charset = bundle.charset
         self.device = next(bundle.network.parameters()).device
         self.recogniser = Recogniser(bundle)
+        self.temperature = float(bundle.details.get("temperature", 1.0))
         self._workers = Workers(torch.get_num_threads() if self.device.type == "cpu" else 1)
 
     @classmethod
@@ -140,7 +141,8 @@ class OCRformer:
     def _line(self, line: Pixels, pieces: list[Piece], readings: list[Reading], options: DecodeOptions) -> Line:
         reading, columns = joined(pieces, readings)
         groups = self.charset.groups(reading.ids)
-        confidences = np.exp(reading.log_probs)
+        log_probs = reading.log_probs / self.temperature
+        confidences = np.exp(log_probs)
         boxes: Sequence[Box | None] = [None] * len(groups)
         if options.boxes:
             middles = np.array([columns[start:end].mean() for _, start, end in groups])
@@ -150,7 +152,7 @@ class OCRformer:
             for (text, start, end), box in zip(groups, boxes, strict=True)
         )
         text = normalise(self.charset.decode(reading.ids))
-        confidence = float(np.exp(reading.log_probs.mean())) if len(reading.log_probs) else 1.0
+        confidence = float(np.exp(log_probs.sum()))
         return Line(text, confidence, status(reading), characters)
 
 

@@ -1,8 +1,8 @@
 """`make bench-service`: throughput and latency over HTTP beside reading in-process, then a long soak.
 
 Starts the service on a free loopback port, sends every line image as a raw body from 1, 8 and 32 concurrent clients,
-and compares with `OCRformer.read` on the same bytes in the same run. Every answer must be the text that reading
-in-process gives for that image.
+then eight images a request as a multipart form, and compares with `OCRformer.read` on the same bytes in the same run.
+Every answer must be the text that reading in-process gives for that image.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ from ocrformer import OCRformer
 from ocrformer.datasets import load_samples
 
 _HOST = "127.0.0.1"
+_LOADS = ((1, 1), (8, 1), (32, 1), (32, 8))
+"""Clients, and images per request."""
+_BOUNDARY = "line-images"
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,14 @@ class Load:
 
     Attributes:
         clients: Concurrent connections, each with one request at a time.
+        bundled: Images per request.
         rate: Images per second.
-        milliseconds: Latency at the 50th, 95th and 99th percentile.
+        milliseconds: Latency of requests at the 50th, 95th and 99th percentile.
         wrong: Answers that are not the text of their image.
     """
 
     clients: int
+    bundled: int
     rate: float
     milliseconds: tuple[float, float, float]
     wrong: int
@@ -64,7 +69,7 @@ def main() -> None:
     texts = [line.text for line in reader.read(images)]
     inside, alone = in_process(reader, images)
     with service() as (port, process):
-        loads = [asyncio.run(load(port, images, texts, clients)) for clients in (1, 8, 32)]
+        loads = [asyncio.run(load(port, images, texts, *one)) for one in _LOADS]
         growth = soak(port, process, images, texts, options.soak) if options.soak else None
     print(report(inside, alone, loads, growth))  # noqa: T201 - this is a program
     if options.json:
@@ -118,44 +123,58 @@ def _wait(port: int) -> None:
     raise RuntimeError("the service did not start within a minute: try `ocrformer serve`")
 
 
-async def load(port: int, images: Sequence[bytes], texts: Sequence[str], clients: int, requests: int = 0) -> Load:
-    """Send each image once, or `requests` in all, from some clients."""
-    numbers = iter(range(requests or len(images)))
-    results: list[tuple[float, bool]] = []
+async def load(
+    port: int, images: Sequence[bytes], texts: Sequence[str], clients: int, bundled: int = 1, total: int = 0
+) -> Load:
+    """Send each image once, or `total` in all, from some clients, a few per request."""
+    starts = iter(range(0, total or len(images), bundled))
+    waits: list[float] = []
+    wrong = 0
 
     async def client() -> None:
+        nonlocal wrong
         reader, writer = await asyncio.open_connection(_HOST, port)
-        for number in numbers:
-            index = number % len(images)
-            started = time.perf_counter()
-            answer = await _ask(reader, writer, images[index])
-            results.append((1000 * (time.perf_counter() - started), answer == texts[index] + "\n"))
+        for start in starts:
+            chosen = [index % len(images) for index in range(start, min(start + bundled, total or len(images)))]
+            began = time.perf_counter()
+            answer = await _ask(reader, writer, [images[index] for index in chosen])
+            waits.append(1000 * (time.perf_counter() - began))
+            right = answer.split("\n")[:-1]
+            wrong += sum(text != texts[i] for text, i in zip(right, chosen, strict=False)) + len(chosen) - len(right)
         writer.close()
 
     started = time.perf_counter()
     await asyncio.gather(*(client() for _ in range(clients)))
-    rate = len(results) / (time.perf_counter() - started)
-    p50, p95, p99 = np.percentile([taken for taken, _ in results], [50, 95, 99]).tolist()
-    return Load(clients, rate, (p50, p95, p99), sum(not right for _, right in results))
+    rate = (total or len(images)) / (time.perf_counter() - started)
+    p50, p95, p99 = np.percentile(waits, [50, 95, 99]).tolist()
+    return Load(clients, bundled, rate, (p50, p95, p99), wrong)
 
 
-async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, image: bytes) -> str:
-    """POST one image over a kept connection; sockets by hand because the client shares the cores it measures."""
-    head = f"POST /read HTTP/1.1\r\nHost: bench\r\nContent-Type: image/png\r\nContent-Length: {len(image)}\r\n"
-    writer.write(f"{head}Accept: text/plain\r\n\r\n".encode() + image)
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, images: Sequence[bytes]) -> str:
+    """POST over a kept connection; sockets by hand because the client shares the cores it measures."""
+    kind, body = ("image/png", images[0]) if len(images) == 1 else _form(images)
+    head = f"POST /read HTTP/1.1\r\nHost: bench\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+    writer.write(f"{head}Accept: text/plain\r\n\r\n".encode() + body)
     status, *fields = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
-    body = (await reader.readexactly(int(headers["content-length"]))).decode()
-    return body if status.split()[1] == "200" else f"status {status}"
+    answer = (await reader.readexactly(int(headers["content-length"]))).decode()
+    return answer if status.split()[1] == "200" else ""
+
+
+def _form(images: Sequence[bytes]) -> tuple[str, bytes]:
+    """Content type and body of a multipart form."""
+    head = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="images"; filename="line.png"\r\n\r\n'
+    parts = [head.encode() + image + b"\r\n" for image in images]
+    return f"multipart/form-data; boundary={_BOUNDARY}", b"".join(parts) + f"--{_BOUNDARY}--\r\n".encode()
 
 
 def soak(
     port: int, process: psutil.Process, images: Sequence[bytes], texts: Sequence[str], requests: int
 ) -> dict[str, float]:
     """Resident megabytes before, half-way and after many requests, and how many answers were wrong."""
-    first = asyncio.run(load(port, images, texts, 32, requests // 2))
+    first = asyncio.run(load(port, images, texts, 32, total=requests // 2))
     middle = _resident(process)
-    second = asyncio.run(load(port, images, texts, 32, requests - requests // 2))
+    second = asyncio.run(load(port, images, texts, 32, total=requests - requests // 2))
     after = _resident(process)
     return {"requests": requests, "middle": middle, "after": after, "growth": after / middle - 1,
             "wrong": first.wrong + second.wrong}  # fmt: skip
@@ -169,10 +188,10 @@ def _resident(process: psutil.Process) -> float:
 def report(inside: float, alone: float, loads: Sequence[Load], growth: dict[str, float] | None) -> str:
     """The figures as Markdown."""
     lines = [
-        "| clients | images/s | share of in-process | p50 ms | p95 ms | p99 ms | wrong answers |",
-        "|---|---|---|---|---|---|---|",
+        "| clients | images a request | images/s | share of in-process | p50 ms | p95 ms | p99 ms | wrong answers |",
+        "|---|---|---|---|---|---|---|---|",
         *(
-            f"| {one.clients} | {one.rate:.0f} | {one.rate / inside:.0%} "
+            f"| {one.clients} | {one.bundled} | {one.rate:.0f} | {one.rate / inside:.0%} "
             f"| {' | '.join(f'{taken:.1f}' for taken in one.milliseconds)} | {one.wrong} |"
             for one in loads
         ),

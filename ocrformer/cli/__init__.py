@@ -9,6 +9,7 @@ import click
 from ocrformer import __version__
 from ocrformer.cli.attend import attend
 from ocrformer.cli.bench import bench
+from ocrformer.cli.calibrate import calibrate
 from ocrformer.cli.data import data
 from ocrformer.cli.evaluate import evaluate
 from ocrformer.cli.read import read
@@ -25,5 +26,5 @@ def main() -> None:
     """Read text-line images; make, train and measure the models that do."""
 
 
-for command in (attend, bench, data, evaluate, read, serve, synth, train):
+for command in (attend, bench, calibrate, data, evaluate, read, serve, synth, train):
     main.add_command(command)

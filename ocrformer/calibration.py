@@ -1,0 +1,44 @@
+"""Confidence that means what it says: one temperature for a model, fitted on labelled lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ocrformer import metrics
+from ocrformer.model.network import Bundle
+
+_TEMPERATURES = np.geomspace(0.25, 8.0, 241)
+_LEAST = 1e-6  # doubt that is always left, so that one sure error does not decide everything
+
+
+def fit_temperature(confidences: Sequence[float], right: Sequence[bool], present: float = 1.0) -> float:
+    """The temperature under which the lines' verdicts are the most probable (Guo et al. 2017, for whole lines).
+
+    Args:
+        confidences: Of lines, as read at the `present` temperature.
+        right: Whether each line has no error.
+        present: Temperature of the model that read them.
+    """
+    if len(set(right)) < 2:
+        raise ValueError("calibration needs lines that were read right and lines that were not")
+    scores = np.log(np.clip(np.array(confidences, np.float64), 1e-300, 1.0)) * present
+    verdicts = np.array(right, bool)
+
+    def surprise(temperature: float) -> float:
+        likely = np.clip(np.exp(scores / temperature), _LEAST, 1 - _LEAST)
+        return float(-np.where(verdicts, np.log(likely), np.log1p(-likely)).mean())
+
+    return float(min(_TEMPERATURES, key=surprise))
+
+
+def with_temperature(bundle: Bundle, temperature: float) -> Bundle:
+    """The same weights, whose readers divide log-probabilities by the temperature."""
+    return replace(bundle, details=bundle.details | {"temperature": f"{temperature:.3f}"})
+
+
+def calibration_error(confidences: Sequence[float], right: Sequence[bool], ratio: float = 1.0) -> float:
+    """Expected calibration error if the temperature were multiplied by `ratio`."""
+    return metrics.calibrate([confidence ** (1 / ratio) for confidence in confidences], right).error

@@ -1,0 +1,47 @@
+"""`ocrformer calibrate`: make confidences mean what they say."""
+
+from __future__ import annotations
+
+import click
+
+from ocrformer.cli.extras import need
+
+
+@click.command()
+@click.option("--data", "places", multiple=True, required=True, metavar="PATH", help="Labelled lines; can be repeated.")
+@click.option("--model", default="default", show_default=True, metavar="FILE", help="Weights to calibrate.")
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False), help="Weights file to write.")
+def calibrate(places: tuple[str, ...], model: str, output: str) -> None:
+    """Fit the temperature of confidences on labelled lines that the model was not trained on.
+
+    Half of the documents are used for fitting, the other half to say how well it went. Only confidences change.
+    """
+    need("rapidfuzz", "train")
+    from ocrformer.calibration import calibration_error, fit_temperature, with_temperature
+    from ocrformer.config import DecodeOptions
+    from ocrformer.datasets import DatasetError, load_samples
+    from ocrformer.evaluation import evaluate
+    from ocrformer.inspection import split
+    from ocrformer.model.network import WeightsError, save
+    from ocrformer.reader import OCRformer
+
+    try:
+        samples = [sample for place in places for sample in load_samples(place)]
+        reader = OCRformer.from_pretrained(model)
+        done = evaluate(reader, "calibration", samples, DecodeOptions())
+        right = [bool(edits == 0) for edits in done.distances()[0]]
+        sure = [line.confidence for line in done.lines]
+        fitting, rest = split(done.samples, 0.5)
+        present = reader.temperature
+        fitted = fit_temperature([sure[i] for i in fitting], [right[i] for i in fitting], present)
+    except (DatasetError, WeightsError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+    for failure in done.failures:
+        click.echo(f"ocrformer: {failure}", err=True)
+    save(output, with_temperature(reader.bundle, fitted))
+    others = [sure[i] for i in rest], [right[i] for i in rest]
+    before, after = (100 * calibration_error(*others, ratio) for ratio in (1.0, fitted / present))
+    click.echo(
+        f"{output}: temperature {present:.3f} -> {fitted:.3f}, fitted on {len(fitting)} lines; "
+        f"calibration error on {len(rest)} others {before:.1f} % -> {after:.1f} %"
+    )

@@ -1,0 +1,69 @@
+"""Calibration: the fitted temperature is the true one, and the command changes confidences alone."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image, ImageDraw
+
+from ocrformer import OCRformer
+from ocrformer.calibration import calibration_error, fit_temperature
+from ocrformer.cli import main
+from ocrformer.model.network import save
+from tests.conftest import tiny_bundle
+
+
+@pytest.mark.parametrize("truth", [0.5, 1.0, 2.5])
+@pytest.mark.parametrize("present", [1.0, 2.0])
+def test_the_fitted_temperature_is_the_true_one(truth, present):
+    draw = np.random.default_rng(0)
+    scores = -draw.exponential(1.0, 8000)
+    right = draw.random(8000) < np.exp(scores / truth)
+    confidences = np.exp(scores / present)
+    fitted = fit_temperature(confidences, right, present)
+    assert fitted == pytest.approx(truth, rel=0.06)
+    assert calibration_error(confidences, right, fitted / present) < 0.02
+
+
+def test_lines_of_one_kind_cannot_calibrate():
+    with pytest.raises(ValueError, match="right and lines that were not"):
+        fit_temperature([0.5, 0.6], [True, True])
+
+
+def test_command_changes_confidences_alone(tmp_path):
+    bundle = tiny_bundle(seed=2)
+    bundle.network.ctc_head.weight.data *= 8
+    bundle.network.decoder.embedding.weight.data *= 4
+    save(tmp_path / "m.safetensors", bundle)
+    folder = tmp_path / "lines"
+    folder.mkdir()
+    for index in range(12):
+        picture = Image.new("L", (60 + 20 * index, 32), 255)
+        ImageDraw.Draw(picture).text((4, 8), "x" * (3 + index), fill=0)
+        picture.save(folder / f"{index}.png")
+    pictures = sorted(folder.glob("*.png"))
+    before = OCRformer.from_pretrained(tmp_path / "m.safetensors", "cpu").read(pictures)
+    labels = [line.text if index % 2 else "something else" for index, line in enumerate(before)]
+    rows = [f"{path.name}\t{label}\n" for path, label in zip(pictures, labels, strict=True)]
+    (folder / "labels.tsv").write_text("".join(rows), "utf-8")
+    arguments = [
+        "--model",
+        str(tmp_path / "m.safetensors"),
+        "--data",
+        str(folder),
+        "-o",
+        str(tmp_path / "c.safetensors"),
+    ]
+    result = CliRunner().invoke(main, ["calibrate", *arguments])
+    assert result.exit_code == 0, result.output
+    assert "fitted on 6 lines" in result.output
+    calibrated = OCRformer.from_pretrained(tmp_path / "c.safetensors", "cpu")
+    assert calibrated.temperature != 1.0
+    after = calibrated.read(pictures)
+    assert [line.text for line in after] == [line.text for line in before]
+    for one, other in zip(before, after, strict=True):
+        assert other.confidence == pytest.approx(one.confidence ** (1 / calibrated.temperature), rel=1e-3)
+
+
+def test_wrong_use_is_one_sentence(tmp_path):
+    result = CliRunner().invoke(main, ["calibrate", "--data", str(tmp_path), "-o", str(tmp_path / "c.safetensors")])
+    assert result.exit_code == 2 and "Traceback" not in result.output

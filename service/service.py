@@ -89,6 +89,7 @@ class TextLines:
 
     async def _attention(self, request: Request, upload: Upload) -> Response:
         ((name, data),) = upload.images
+        self._check(upload)
         loop = asyncio.get_running_loop()
         try:
             line = self.reader.prepare(data, name=name, max_pixels=SETTINGS.max_pixels)
@@ -112,8 +113,7 @@ class TextLines:
     async def _read(self, upload: Upload) -> list[Line | ImageError]:
         """A line or an error for each image, in order."""
         loop = asyncio.get_running_loop()
-        if missing := self.reader.charset.missing(upload.options.allowed or ""):
-            raise RequestError(400, "bad_option", f"charset: the model cannot write {' '.join(missing)}")
+        self._check(upload)
         jobs = [loop.run_in_executor(self.decoders, self._prepare, name, data) for name, data in upload.images]
         pictures = await asyncio.gather(*jobs)
         try:
@@ -122,6 +122,10 @@ class TextLines:
         except BusyError as busy:
             raise RequestError(429, "busy", str(busy), {"Retry-After": str(busy.retry_after)}) from None
         return [picture if isinstance(picture, ImageError) else next(lines) for picture in pictures]
+
+    def _check(self, upload: Upload) -> None:
+        if missing := self.reader.charset.missing(upload.options.allowed or ""):
+            raise RequestError(400, "bad_option", f"charset: the model cannot write {' '.join(missing)}")
 
     def _prepare(self, name: str, data: bytes) -> npt.NDArray[np.uint8] | ImageError:
         try:

@@ -150,6 +150,13 @@ def test_attention_as_picture_animation_page_and_values(url):
     assert httpx.post(f"{url}/attention", files=files(png(1), png(2))).status_code == 413
 
 
+@pytest.mark.parametrize("route", ["read", "attention"])
+def test_characters_that_the_model_cannot_write_are_refused(url, route):
+    response = httpx.post(f"{url}/{route}", files=files(png(1)), data={"charset": "ab\x15\uab23"})
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "bad_option"
+
+
 def test_facts_health_and_metrics(url, model):
     import hashlib
     from pathlib import Path

@@ -1,5 +1,5 @@
 """`python -m ocrformer` is `ocrformer`."""
 
-from ocrformer.cli import main
+from ocrformer.cli import run
 
-main(prog_name="ocrformer")
+run()

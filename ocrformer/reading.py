@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,5 @@ def status(reading: Reading) -> str:
 
 
 def _agreement(one: list[int], other: list[int]) -> float:
-    """Share of the longer text that a common beginning and a common end cover."""
-    shorter, longer = sorted((len(one), len(other)))
-    start = next((i for i in range(shorter) if one[i] != other[i]), shorter)
-    end = next((i for i in range(shorter - start) if one[-1 - i] != other[-1 - i]), shorter - start)
-    return (start + end) / max(1, longer)
+    """Share of both texts that they have in common, in order; 1 for equal ones."""
+    return 1.0 if one == other else SequenceMatcher(None, one, other, autojunk=False).ratio()

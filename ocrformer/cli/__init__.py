@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
+import sys
 
 import click
 
@@ -28,3 +31,17 @@ def main() -> None:
 
 for command in (attend, bench, calibrate, data, evaluate, read, serve, synth, train):
     main.add_command(command)
+
+
+def run() -> None:
+    """The program: `main`, and an end without the half second that unloading torch's libraries takes."""
+    code: int | str | None = 0
+    try:
+        main(prog_name="ocrformer")
+    except SystemExit as stop:
+        code = stop.code
+    atexit._run_exitfuncs()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else bool(code))

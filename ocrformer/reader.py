@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,6 +24,8 @@ from ocrformer.model.network import Bundle
 from ocrformer.reading import Reading, joined, status
 from ocrformer.recogniser import Recogniser
 from ocrformer.workers import Workers
+
+_MANY = 256  # lines after which memory is given back
 
 
 def weights_path(name_or_path: str | os.PathLike[str]) -> Path:
@@ -102,6 +106,8 @@ class OCRformer:
         options = options or DecodeOptions()
         pieces = [split(line) for line in lines]
         readings = self._read_pieces([piece.pixels for parts in pieces for piece in parts], options)
+        if len(lines) >= _MANY:
+            _return_memory()
         results = iter(readings)
         return [
             self._line(line, parts, [next(results) for _ in parts], options)
@@ -156,14 +162,20 @@ class OCRformer:
         return Line(text, confidence, status(reading), characters)
 
 
+def _return_memory() -> None:
+    """Give what is free back to the system where the C library can (glibc): batches of many shapes leave it in bits."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim:
+        trim(0)
+
+
 def _keep_few_kernels() -> None:
-    """Let oneDNN keep 64 compiled kernels instead of 1,024; it looks these variables up at its first use.
+    """Let torch keep 64 prepared convolutions instead of 1,024; it looks the variable up at its first use.
 
     Every shape of a batch needs a dozen. Kept for all of them they filled over a gigabyte on long runs, and were no
-    faster than kernels made anew.
+    faster than ones made anew from oneDNN's own cache, which is left as it is.
     """
     os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 
 def _batches(lines: Sequence[Pixels], batch_pixels: int) -> list[tuple[int, list[int]]]:

@@ -20,7 +20,7 @@ from ocrformer.reading import Reading
 
 _SURE = math.log(0.8)
 """CTC log-probability of a text from which `joint` does not ask the decoder: it would have to hold another text for
-more than four times as probable, which on real lines changes one text in a thousand."""
+more than four times as probable, which on real lines changes two texts in a thousand."""
 
 
 class Recogniser:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ocrformer import ctc
 from ocrformer.charset import BLANK, BOS, EOS, SPECIALS
+from ocrformer.model.attention import KVCache
 from ocrformer.model.decoder import Decoder, Memory
 
 _MAX_PASSES = 16
@@ -55,14 +56,19 @@ def constraint(vocabulary: int, allowed: Sequence[int] | None, *, of_ctc: bool) 
     return bias
 
 
-def _predict(decoder: Decoder, memory: Memory, prefixes: Sequence[Sequence[int]], bias: Tensor) -> Tensor:
-    """Log-probabilities (B, T, V) of the token after each token of BOS + prefix; T covers the longest prefix."""
+def _predict(
+    decoder: Decoder, memory: Memory, prefixes: Sequence[Sequence[int]], bias: Tensor, caches: list[KVCache], start: int
+) -> Tensor:
+    """Log-probabilities (B, T, V) of the token after each token of BOS + prefix that is not in the caches yet.
+
+    T covers the longest prefix; caches hold `start` tokens and are extended.
+    """
     device = memory.mask.device
     tokens = torch.full((len(prefixes), 1 + max(map(len, prefixes))), BLANK)
     tokens[:, 0] = BOS
     for row, prefix in zip(tokens, prefixes, strict=True):
         row[1 : 1 + len(prefix)] = torch.tensor(prefix, dtype=tokens.dtype)
-    logits: Tensor = decoder(tokens.to(device), memory) + bias.to(device)
+    logits: Tensor = decoder(tokens[:, start:].to(device), memory, caches=caches, position=start) + bias.to(device)
     return logits.float().log_softmax(dim=-1)
 
 
@@ -78,28 +84,32 @@ class _Draft:
     def target(self) -> list[int]:
         return [*self.done, *self.rest, EOS]
 
-    def advance(self, best: npt.NDArray[np.int64], log_probs: npt.NDArray[np.float32], limit: int) -> bool:
-        """Accept what agrees with the decoder's choices (T,) and its correction; True once the line is complete."""
-        target = np.array(self.target()[:limit])
-        differs = np.flatnonzero(best[: len(target)] != target)
+    def advance(self, log_probs: npt.NDArray[np.float32], limit: int) -> bool:
+        """Accept what agrees with the decoder, and its correction; True once the line is complete.
+
+        Args:
+            log_probs: Of the tokens after those that are done, (T, V).
+            limit: Most tokens, EOS included.
+        """
+        open_ = np.array([*self.rest, EOS][: limit - len(self.done)])
+        best = log_probs[: len(open_)].argmax(axis=-1)
+        differs = np.flatnonzero(best != open_)
         if not differs.size:
-            self._accept(target, log_probs)
+            self._accept(open_, log_probs)
             return True
         first = int(differs[0])
-        again = first == len(self.done)
-        tail = self.rest[first - len(self.done) :]
-        correction = int(best[first])
-        self._accept(np.append(target[:first], correction), log_probs)
+        tail, correction = self.rest[first:], int(best[first])
+        self._accept(best[: first + 1], log_probs)
         if correction == EOS or len(self.done) >= limit:
             return True
-        self._realign(tail, correction, again)
+        self._realign(tail, correction, again=first == 0)
         return False
 
     def _accept(self, ids: npt.NDArray[np.int64], log_probs: npt.NDArray[np.float32]) -> None:
-        self.scores = log_probs[np.arange(len(ids)), ids]
-        self.done = [int(i) for i in ids if i != EOS]
+        self.scores = np.append(self.scores, log_probs[np.arange(len(ids)), ids])
+        self.done += [int(i) for i in ids if i != EOS]
 
-    def _realign(self, tail: list[int], correction: int, again: bool) -> None:
+    def _realign(self, tail: list[int], correction: int, *, again: bool) -> None:
         """Guess how the draft goes on; any guess is right, a good one saves passes."""
         if len(tail) > 1 and tail[1] == correction:  # the draft had one character too many
             self.rest, self.dropped = tail[2:], None
@@ -140,24 +150,27 @@ def verify(
     lines = [_Draft([], list(draft), np.zeros(0, np.float32)) for draft in drafts]
     active = list(range(len(lines)))
     scored: list[Hypothesis] = []
-    for attempt in range(_MAX_PASSES):
+    part, caches, start = memory, decoder.new_caches(), 0
+    for _ in range(_MAX_PASSES):
         targets = [lines[i].target() for i in active]
-        part = memory if len(active) == len(lines) else memory.select(torch.tensor(active, device=memory.mask.device))
-        log_probs = _predict(decoder, part, [t[:-1] for t in targets], bias)
-        best, values = log_probs.argmax(dim=-1).cpu().numpy(), log_probs.cpu().numpy()
-        if attempt == 0:
-            scored = [Hypothesis(t[:-1], v[np.arange(len(t)), t]) for v, t in zip(values, targets, strict=True)]
-        active = [i for i, b, v in zip(active, best, values, strict=True) if not lines[i].advance(b, v, limits[i])]
-        if not active:
-            break
+        log_probs = _predict(decoder, part, [t[:-1] for t in targets], bias, caches, start).cpu().numpy()
+        if not scored:
+            scored = [Hypothesis(t[:-1], v[np.arange(len(t)), t]) for v, t in zip(log_probs, targets, strict=True)]
+        going = [
+            row
+            for row, i in enumerate(active)
+            if not lines[i].advance(log_probs[row, len(lines[i].done) - start :], limits[i])
+        ]
+        if not going:
+            return [Hypothesis(line.done, line.scores) for line in lines], scored
+        active = [active[row] for row in going]
+        start = min(len(lines[i].done) for i in active)
+        rows = torch.tensor(going, device=memory.mask.device)
+        part, caches = part.select(rows), [cache.first(start).select(rows) for cache in caches]
     finished = [Hypothesis(line.done, line.scores) for line in lines]
-    if active and not finish:
-        for i in active:
-            finished[i] = scored[i]
-    elif active:
-        part = memory.select(torch.tensor(active, device=memory.mask.device))
-        for i, hypothesis in zip(active, greedy(decoder, part, [limits[i] for i in active], bias), strict=True):
-            finished[i] = hypothesis
+    unfinished = greedy(decoder, part, [limits[i] for i in active], bias) if finish else [scored[i] for i in active]
+    for i, hypothesis in zip(active, unfinished, strict=True):
+        finished[i] = hypothesis
     return finished, scored
 
 

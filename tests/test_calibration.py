@@ -45,14 +45,8 @@ def test_command_changes_confidences_alone(tmp_path):
     labels = [line.text if index % 2 else "something else" for index, line in enumerate(before)]
     rows = [f"{path.name}\t{label}\n" for path, label in zip(pictures, labels, strict=True)]
     (folder / "labels.tsv").write_text("".join(rows), "utf-8")
-    arguments = [
-        "--model",
-        str(tmp_path / "m.safetensors"),
-        "--data",
-        str(folder),
-        "-o",
-        str(tmp_path / "c.safetensors"),
-    ]
+    model, calibrated_model = str(tmp_path / "m.safetensors"), str(tmp_path / "c.safetensors")
+    arguments = ["--model", model, "--data", str(folder), "-o", calibrated_model]
     result = CliRunner().invoke(main, ["calibrate", *arguments])
     assert result.exit_code == 0, result.output
     assert "fitted on 6 lines" in result.output

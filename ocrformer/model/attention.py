@@ -33,6 +33,12 @@ class KVCache:
             return KVCache()
         return KVCache(self.keys[rows], self.values[rows])
 
+    def first(self, length: int) -> KVCache:
+        """The cache as it was after `length` positions."""
+        if self.keys is None or self.values is None:
+            return KVCache()
+        return KVCache(self.keys[:, :, :length], self.values[:, :, :length])
+
 
 class MultiHeadAttention(nn.Module):
     """softmax(Q K^T / sqrt(d_k)) V over several heads (Vaswani et al. 2017, section 3.2)."""
@@ -63,12 +69,14 @@ class MultiHeadAttention(nn.Module):
             keys: From `project`, or from a cache.
             values: Likewise.
             mask: Boolean, broadcastable to (B, heads, T, N); True may be attended to.
-            causal: Position t sees keys 0..t only; T must equal N then.
+            causal: x are the last T of the N positions, and each sees itself and those before it.
 
         Returns:
             (B, T, d).
         """
         query = self.split(self.query(x))
+        if causal and x.shape[1] != keys.shape[2]:
+            mask, causal = _causal_mask(x.shape[1], keys.shape[2], x.device), False
         attended = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, is_causal=causal)
         out: Tensor = self.output(attended.transpose(1, 2).flatten(2))  # (B, heads, T, head) -> (B, T, d)
         return out
@@ -79,14 +87,18 @@ class MultiHeadAttention(nn.Module):
         """As `forward`, and the attention that was paid: (B, heads, T, N), whose rows sum to one."""
         scores = self.split(self.query(x)) @ keys.transpose(-1, -2) * keys.shape[-1] ** -0.5  # (B, heads, T, N)
         if causal:
-            ahead = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-            scores = scores.masked_fill(ahead, -torch.inf)
+            scores = scores.masked_fill(~_causal_mask(x.shape[1], keys.shape[2], x.device), -torch.inf)
         if mask is not None:
             scores = scores.masked_fill(~mask, -torch.inf)
         weights = torch.softmax(scores.float(), dim=-1)
         attended = weights.to(values.dtype) @ values
         out: Tensor = self.output(attended.transpose(1, 2).flatten(2))
         return out, weights
+
+
+def _causal_mask(queries: int, keys: int, device: torch.device) -> Tensor:
+    """Boolean (T, N): what the last T of N positions may see."""
+    return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
 
 
 class FeedForward(nn.Sequential):

@@ -50,7 +50,7 @@ class DecoderLayer(nn.Module):
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor, cache: KVCache | None) -> Tensor:
         """(B, T, d) -> (B, T, d).
 
-        Without a cache the whole prefix is given; with one, x is the newest position (T = 1).
+        Without a cache the whole prefix is given; with one, x are the positions that it does not hold yet.
         """
         x = self.look_back(x, cache)
         x = x + self.cross_attention(self.cross_norm(x), keys, values, mask=mask)
@@ -101,7 +101,7 @@ class Decoder(nn.Module):
         """Logits (B, T, V) for the token after each of tokens (B, T).
 
         Args:
-            tokens: Ids, beginning with BOS; with caches, only those not yet in the caches (T = 1).
+            tokens: Ids, beginning with BOS; with caches, only those not yet in the caches.
             memory: From `remember`.
             caches: One per layer, extended in place.
             position: Number of the first token given.

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ocrformer.attention_map import Array, Attention
 from ocrformer.image import PAPER, Pixels
+from ocrformer.lettering import font_for
 from ocrformer.pages import fill
 
 _SCALE = 2  # pictures are drawn at this multiple of the line height
 _LABEL = 44  # pixels left of each strip, for its character
 _HEAT = np.array([214, 40, 40], np.float32)
-_MONO = ("DejaVuSansMono.ttf", "NotoSansCJK-Regular.ttc", "NanumGothic.ttf", "LiberationMono-Regular.ttf")
 
 
 def sheet(attention: Attention, *, layer: int | None = None, head: int | None = None) -> Image.Image:
@@ -29,7 +29,7 @@ def sheet(attention: Attention, *, layer: int | None = None, head: int | None = 
     canvas = Image.new("RGB", (_LABEL + width + 8, (height + 8) * (len(strips) + 1) + 8), "white")
     pen = ImageDraw.Draw(canvas)
     canvas.paste(plain, (_LABEL, 8))
-    font = label_font(26)
+    font = font_for("␣".join(attention.characters), 26)
     for number, (text, strip) in enumerate(zip(attention.characters, strips, strict=True), 1):
         top = 8 + number * (height + 8)
         canvas.paste(strip, (_LABEL, top))
@@ -42,8 +42,8 @@ def animation(
 ) -> bytes:
     """An animated GIF that walks along the line, the text growing below it."""
     width, height = _rgb(attention.line).size
-    font = label_font(24)
     written = "".join(attention.characters)
+    font = font_for(written, 24)
     frames = []
     for number, one in enumerate(attention.maps(layer, head), 1):
         frame = Image.new("RGB", (max(width, round(font.getlength(written)) + 8), height + 44), "white")
@@ -118,13 +118,3 @@ def _rgb(line: Pixels, scale: int = _SCALE) -> Image.Image:
 def written_until(characters: Sequence[str], count: int) -> str:
     """The text of the first characters."""
     return "".join(characters[:count])
-
-
-def label_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """A font of the system with many characters, or Pillow's own."""
-    for name in _MONO:
-        try:
-            return ImageFont.truetype(name, size)
-        except OSError:
-            continue
-    return ImageFont.load_default(size)

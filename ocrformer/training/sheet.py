@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from rapidfuzz.distance import Levenshtein
 
 from ocrformer.image import PAPER, Pixels
+from ocrformer.lettering import font_for
 from ocrformer.metrics import fold
 
 _WIDTH = 1600
@@ -26,7 +27,7 @@ def contact_sheet(
         columns: Pictures side by side.
     """
     width = _WIDTH // columns
-    font = ImageFont.load_default(13)
+    font = font_for("".join(map("".join, captions)), 13)
     scaled = [_fitted(picture, width - 8) for picture in pictures]
     rows = [range(start, min(start + columns, len(scaled))) for start in range(0, len(scaled), columns)]
     heights = [max(scaled[i].height + _CAPTION * len(captions[i]) + 10 for i in row) for row in rows]

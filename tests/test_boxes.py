@@ -1,0 +1,77 @@
+"""Boxes of characters against rendered lines, where the truth is known."""
+
+from random import Random
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from ocrformer import DecodeOptions, OCRformer
+from ocrformer.datasets import load_samples
+from tests.conftest import ROOT
+
+FONTS = (None, "DejaVuSans.ttf", "DejaVuSerif.ttf", "LiberationSans-Regular.ttf", "LiberationMono-Regular.ttf")
+"""Pillow's own, and those that are installed."""
+
+
+def fonts(size):
+    for name in FONTS:
+        try:
+            yield (
+                ImageFont.truetype(name, size, layout_engine=ImageFont.Layout.BASIC)
+                if name
+                else ImageFont.load_default(size)
+            )
+        except OSError:
+            continue
+
+
+def rendered(text, font, margin=6):
+    """A picture of a line and the ink box of each character."""
+    picture = Image.new("L", (int(font.getlength(text)) + 2 * margin, int(font.size * 1.3) + 2 * margin), 255)
+    ImageDraw.Draw(picture).text((margin, margin), text, font=font, fill=0)
+    boxes = []
+    for index, character in enumerate(text):
+        left = margin + font.getlength(text[: index + 1]) - font.getlength(character)  # kerning is before it
+        ink = font.getbbox(character)
+        boxes.append((left + ink[0], margin + ink[1], left + ink[2], margin + ink[3]))
+    return picture, boxes
+
+
+def overlap(one, other):
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    both = max(0, width) * max(0, height)
+    return both / (area(one) + area(other) - both)
+
+
+def area(box):
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+@pytest.fixture(scope="module")
+def found():
+    """(box found, true box) of every character of lines that were read right."""
+    rng = Random(0)
+    words = " ".join(sample.text for sample in load_samples(ROOT / "samples") if sample.text.isascii()).split()
+    texts = [" ".join(rng.sample(words, rng.randint(1, 6))) for _ in range(40)]
+    lines = [rendered(text, rng.choice(list(fonts(rng.choice((20, 28, 40)))))) for text in texts]
+    reader = OCRformer.from_pretrained(device="cpu")
+    read = reader.read([picture for picture, _ in lines], DecodeOptions(boxes=True))
+    pairs = []
+    for text, (picture, truth), line in zip(texts, lines, read, strict=True):
+        width, height = picture.size
+        if line.text == text:
+            own = [(c.box[0] * width, c.box[1] * height, c.box[2] * width, c.box[3] * height) for c in line.characters]
+            pairs += [(o, t) for o, t, character in zip(own, truth, text, strict=True) if character != " "]
+    assert len(pairs) > 400
+    return pairs
+
+
+def test_boxes_cover_the_characters(found):
+    assert np.mean([overlap(own, truth) for own, truth in found]) >= 0.7
+
+
+def test_middles_are_inside_the_characters(found):
+    inside = [t[0] <= (o[0] + o[2]) / 2 <= t[2] and t[1] <= (o[1] + o[3]) / 2 <= t[3] for o, t in found]
+    assert np.mean(inside) >= 0.98

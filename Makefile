@@ -37,7 +37,7 @@ $(BIN)/python:
 	touch $@ .venv/.base
 
 .venv/.all: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,serve,ray,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,serve,ray,onnx,dev]"
 	touch $@ .venv/.base .venv/.serve
 
 serve: .venv/.serve

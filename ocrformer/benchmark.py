@@ -49,14 +49,19 @@ class Rate:
     exact: float
 
 
-def own(reader: OCRformer, modes: Sequence[str]) -> dict[str, LineReader]:
-    """This program's modes as contestants, each from files to texts."""
+def own(readers: Mapping[str, OCRformer], modes: Sequence[str]) -> dict[str, LineReader]:
+    """This program's modes by every runtime as contestants, each from files to texts."""
 
-    def contestant(mode: str) -> LineReader:
+    def contestant(reader: OCRformer, mode: str) -> LineReader:
         options = DecodeOptions(mode=mode)
         return lambda paths: [line.text for line in reader.read(paths, options)]
 
-    return {mode: contestant(mode) for mode in modes}
+    first = next(iter(readers))
+    return {
+        mode if runtime == first else f"{mode} ({runtime})": contestant(reader, mode)
+        for runtime, reader in readers.items()
+        for mode in modes
+    }
 
 
 def race(
@@ -158,8 +163,8 @@ def share_of_peak(reader: OCRformer, lines: int = 64, width: int = 512) -> tuple
     images = torch.full((lines, 1, reader.network.config.height, width), PAPER, dtype=torch.uint8)
     widths = torch.full((lines,), width)
     with FlopCounterMode(display=False) as counter:
-        reader.recogniser.frozen.encode(images, widths)
-    rate = counter.get_total_flops() / _best(lambda: reader.recogniser.frozen.encode(images, widths))
+        reader.recogniser.encode(images, widths)
+    rate = counter.get_total_flops() / _best(lambda: reader.recogniser.encode(images, widths))
     return rate / peak, peak / 1e9
 
 

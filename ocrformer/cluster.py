@@ -48,6 +48,7 @@ class Job:
     min_confidence: float = 0.0
     timing: bool = False
     device: str | None = None
+    runtime: str = "auto"
 
 
 class _Read:
@@ -55,7 +56,7 @@ class _Read:
 
     def __init__(self, job: Job) -> None:
         torch.set_num_threads(1)  # an actor is given one core
-        reader = OCRformer.from_pretrained(job.model, job.device)
+        reader = OCRformer.from_pretrained(job.model, job.device, job.runtime)
         self.height = reader.network.config.height
         self.read_window = WindowReader(reader.read_prepared, job.options, job.min_confidence, job.timing)
 

@@ -20,9 +20,10 @@ from ocrformer.image import MAX_PIXELS, ImageError, ImageSource, Pixels, collate
 from ocrformer.line import Box, Character, Line
 from ocrformer.long_lines import MAX_WIDTH, Piece, split
 from ocrformer.model import network
-from ocrformer.model.network import Bundle
+from ocrformer.model.network import Bundle, WeightsError
+from ocrformer.onnx_encoder import choose_encoder
 from ocrformer.reading import Reading, joined, status
-from ocrformer.recogniser import Recogniser
+from ocrformer.recogniser import Encoder, Recogniser, fast_bfloat16
 from ocrformer.workers import Workers
 
 _MANY = 256  # lines after which memory is given back
@@ -44,34 +45,47 @@ class OCRformer:
         bundle: A loaded network with its charset.
         name: What the weights are called.
         path: Their file, if they come from one.
+        encoder: Runs the encoder; torch without one.
     """
 
-    def __init__(self, bundle: Bundle, name: str = "unnamed", path: Path | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, name: str = "unnamed", path: Path | None = None, encoder: Encoder | None = None
+    ) -> None:
         self.bundle = bundle
         self.name = name
         self.path = path
         self.network = bundle.network
         self.charset: Charset = bundle.charset
         self.device = next(bundle.network.parameters()).device
-        self.recogniser = Recogniser(bundle)
+        self.recogniser = Recogniser(bundle, encoder)
         self.temperature = float(bundle.details.get("temperature", 1.0))
         self._workers = Workers(torch.get_num_threads() if self.device.type == "cpu" else 1)
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | os.PathLike[str] = "default", device: str | None = None) -> OCRformer:
+    def from_pretrained(
+        cls, name_or_path: str | os.PathLike[str] = "default", device: str | None = None, runtime: str = "auto"
+    ) -> OCRformer:
         """Load weights.
 
         Args:
             name_or_path: `default` for the weights that come with the package, or a safetensors file.
             device: `cpu`, `cuda`, ...; by default a GPU if there is one.
+            runtime: What runs the encoder: `torch`, `onnx` (the file that `ocrformer export` wrote beside the
+                weights), the path of such a file, or `auto` for what this processor does fastest.
 
         Raises:
-            WeightsError: If the file is missing or is not OCRformer weights.
+            WeightsError: If a file is missing or is not OCRformer's.
         """
         _keep_few_kernels()
-        chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        torch_alone = runtime in ("auto", "torch")
+        chosen = torch.device(device or ("cuda" if torch_alone and torch.cuda.is_available() else "cpu"))
+        if chosen.type != "cpu" and not torch_alone:
+            raise WeightsError(f"{runtime} runs on the CPU, not on {chosen}")
         path = weights_path(name_or_path)
-        return cls(network.load(path, chosen), "default" if name_or_path == "default" else path.name, path)
+        bundle = network.load(path, chosen)
+        fast = fast_bfloat16(chosen) or chosen.type != "cpu"
+        encoder = choose_encoder(runtime, path, bundle.network, torch_is_fast=fast)
+        return cls(bundle, "default" if name_or_path == "default" else path.name, path, encoder)
 
     def prepare(self, image: ImageSource, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Pixels:
         """One picture to a prepared line (height, width); what `read` does first, for callers that pipeline it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from ocrformer.model.frozen import frozen, judge
 from ocrformer.model.network import Bundle, Encoded
 from ocrformer.reading import Reading
 
+Encoder = Callable[[Tensor, Tensor], Encoded]
+"""Prepared lines, uint8 (B, 1, height, W), and their widths (B,) to what is known of them."""
+
 _SURE = math.log(0.8)
 """CTC log-probability of a text from which `joint` does not ask the decoder: it would have to hold another text for
 more than four times as probable, which on real lines changes two texts in a thousand."""
@@ -28,13 +31,15 @@ class Recogniser:
 
     Args:
         bundle: A loaded network with its charset.
+        encoder: Does the work of `Network.encode`; torch itself without one.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, encoder: Encoder | None = None) -> None:
         self.charset = bundle.charset
         self.device = next(bundle.network.parameters()).device
-        self.precision = torch.bfloat16 if _fast_bfloat16(self.device) else torch.float32
+        self.precision = torch.bfloat16 if encoder is None and fast_bfloat16(self.device) else torch.float32
         self.frozen = frozen(bundle.network, self.precision)
+        self.encode: Encoder = encoder or self.frozen.encode
         self._judge = judge(self.frozen.decoder, self.precision)
 
     @torch.inference_mode()
@@ -46,7 +51,7 @@ class Recogniser:
             widths: (B,) true widths in pixels.
             options: How to decode.
         """
-        encoded = self.frozen.encode(images.to(self.device), widths.to(self.device))
+        encoded = self.encode(images.to(self.device), widths.to(self.device))
         allowed = None if options.allowed is None else _allowed_ids(self.charset, options.allowed)
         bias = decoding.constraint(len(self.charset), allowed, of_ctc=True).to(self.device)
         log_probs = (encoded.ctc.float() + bias).log_softmax(dim=-1)
@@ -113,7 +118,7 @@ def _allowed_ids(charset: Charset, allowed: str) -> list[int]:
     return sorted({*charset.encode(allowed), *space})
 
 
-def _fast_bfloat16(device: torch.device) -> bool:
+def fast_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 matrices faster than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())

@@ -50,7 +50,9 @@ class TextLines:
     def __init__(self) -> None:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // SETTINGS.workers))
         sys.setswitchinterval(1e-3)  # seconds; the event loop should not wait long for the threads that read
-        self.reader = SITE.state.reader = OCRformer.from_pretrained(SETTINGS.model, SETTINGS.device or None)
+        self.reader = SITE.state.reader = OCRformer.from_pretrained(
+            SETTINGS.model, SETTINGS.device or None, SETTINGS.runtime
+        )
         self.reader.read([np.full((32, 256), 255, np.uint8)])  # the first reading is slow: nobody should wait for it
         self.decoders = ThreadPoolExecutor(2, thread_name_prefix="decode")
         self.model_threads = ThreadPoolExecutor(_BATCHES, thread_name_prefix="model")

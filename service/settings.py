@@ -14,6 +14,7 @@ class Settings:
     Attributes:
         model: `default` or a weights file.
         device: Device to read on; empty for a GPU if there is one.
+        runtime: What runs the encoder: `torch`, `onnx`, an ONNX file, or `auto`.
         workers: Processes; torch threads are divided among them.
         api_key: Key that clients must send; empty for none.
         max_body: Bytes of one request.
@@ -27,6 +28,7 @@ class Settings:
 
     model: str = "default"
     device: str = ""
+    runtime: str = "auto"
     workers: int = 1
     api_key: str = ""
     max_body: int = 32 * 1024 * 1024

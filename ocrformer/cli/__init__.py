@@ -15,6 +15,7 @@ from ocrformer.cli.bench import bench
 from ocrformer.cli.calibrate import calibrate
 from ocrformer.cli.data import data
 from ocrformer.cli.evaluate import evaluate
+from ocrformer.cli.export import export
 from ocrformer.cli.read import read
 from ocrformer.cli.serve import serve
 from ocrformer.cli.train import synth, train
@@ -29,7 +30,7 @@ def main() -> None:
     """Read text-line images; make, train and measure the models that do."""
 
 
-for command in (attend, bench, calibrate, data, evaluate, read, serve, synth, train):
+for command in (attend, bench, calibrate, data, evaluate, export, read, serve, synth, train):
     main.add_command(command)
 
 

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 @click.option("--data", "places", multiple=True, required=True, metavar="DIR", help="Labelled lines; can be repeated.")
 @click.option("--model", default="default", show_default=True, metavar="FILE", help="Weights to read with.")
 @click.option("--modes", default="joint,draft,ctc,greedy", show_default=True, help="Decoding modes to measure.")
+@click.option("--runtimes", default="auto", show_default=True, help="torch, onnx or ONNX files, between commas.")
 @click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="Repetitions, in turns.")
 @click.option("--lines", type=click.IntRange(1), help="Use the first lines of each folder only.")
 @click.option("--threads", type=click.IntRange(1), help="Cores for everyone. [all]")
 @click.option("--json", "as_json", metavar="FILE", help="Write all figures as JSON.")
 @click.option("--markdown", metavar="FILE", help="Write the tables as Markdown.")
-def bench(places: tuple[str, ...], model: str, modes: str, **options: Any) -> None:
+def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **options: Any) -> None:
     """Measure this program beside Tesseract and RapidOCR, where they are installed, in one run.
 
     Everyone reads the same image files and uses the same cores; ratios are to the default mode. Install Debian's
@@ -47,11 +48,12 @@ def bench(places: tuple[str, ...], model: str, modes: str, **options: Any) -> No
     threads = options["threads"] or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
     try:
-        reader = OCRformer.from_pretrained(model, "cpu")
+        readers = {name: OCRformer.from_pretrained(model, "cpu", name) for name in runtimes.split(",")}
         folders = {Path(place).name: _files(place, options["lines"]) for place in places}
     except (DatasetError, WeightsError) as error:
         raise click.UsageError(str(error)) from None
-    contestants = benchmark.own(reader, modes.split(",")) | peers.installed(threads)
+    reader = next(iter(readers.values()))
+    contestants = benchmark.own(readers, modes.split(",")) | peers.installed(threads)
     tables: dict[str, list[Rate]] = {}
     for name, files in folders.items():
         tables[name] = benchmark.race(contestants, list(files), list(files.values()), options["repeat"])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--model", "models", multiple=True, metavar="FILE", help="Weights; two or more are compared. [default]")
 @click.option("--mode", type=click.Choice(MODES), default=DecodeOptions.mode, show_default=True, help="How to decode.")
 @click.option("--device", help="cpu, cuda, ... [a GPU if there is one]")
+@click.option("--runtime", default="auto", show_default=True, help="torch, onnx or an ONNX file runs the encoder.")
 @click.option("--json", "as_json", metavar="FILE", help="Write all figures as JSON (- for standard output).")
 @click.option("--html", metavar="FILE", help="Write a self-contained page with plots and the worst lines.")
 def evaluate(
@@ -27,6 +28,7 @@ def evaluate(
     models: tuple[str, ...],
     mode: str,
     device: str | None,
+    runtime: str,
     as_json: str | None,
     html: str | None,
 ) -> None:
@@ -44,7 +46,7 @@ def evaluate(
 
     try:
         data = [(Path(place).name, load_samples(place)) for place in places]
-        readers = [OCRformer.from_pretrained(model, device) for model in models or ("default",)]
+        readers = [OCRformer.from_pretrained(model, device, runtime) for model in models or ("default",)]
     except (DatasetError, WeightsError) as error:
         raise click.UsageError(str(error)) from None
     options = DecodeOptions(mode=mode)

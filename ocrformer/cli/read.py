@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 @click.option("--charset", metavar="CHARS", help="The only characters that may be written.")
 @click.option("--min-confidence", type=click.FloatRange(0, 1), default=0.0, help="Mark less confident lines suspect.")
 @click.option("--device", help="cpu, cuda, ... [a GPU if there is one]")
+@click.option("--runtime", default="auto", show_default=True, help="torch, onnx or an ONNX file runs the encoder.")
 @click.option("--batch-size", default="auto", metavar="N", help="Lines of usual width per batch. [auto]")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the model. [all cores]")
 @click.option("--engine", type=click.Choice(("local", "ray")), default="local", show_default=True, help="Who reads.")
@@ -166,7 +167,7 @@ def _engine(
     need("ray", "ray")
     from ocrformer.cluster import ClusterError, Job, RayTranscriber
 
-    job = Job(options["model"], decode, confidence, timing, options["device"])
+    job = Job(options["model"], decode, confidence, timing, options["device"], options["runtime"])
     try:
         engine = RayTranscriber(job, actors=options["actors"], address=options["address"])
     except ClusterError as error:
@@ -191,7 +192,7 @@ def _reader(options: dict[str, Any]) -> OCRformer:
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     try:
-        return OCRformer.from_pretrained(options["model"], options["device"])
+        return OCRformer.from_pretrained(options["model"], options["device"], options["runtime"])
     except RuntimeError as error:  # torch's word for an unknown or absent device
         raise click.UsageError(str(error).splitlines()[0]) from None
 

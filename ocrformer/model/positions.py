@@ -33,8 +33,6 @@ def positions_1d(length: int, channels: int, *, offset: int = 0, device: torch.d
     return sinusoid(torch.arange(offset, offset + length, device=device), channels)
 
 
-@lru_cache(maxsize=256)
-@torch.inference_mode(False)
 def positions_2d(
     rows: int, columns: int, channels: int, *, offset: int = 0, device: torch.device | None = None
 ) -> Tensor:
@@ -48,7 +46,19 @@ def positions_2d(
             still meets column numbers that were trained.
         device: Where the result is made.
     """
+    if torch.compiler.is_compiling():  # the number of columns is a symbol while a graph is exported
+        return _grid(rows, columns, channels, offset, device)
+    return _cached_grid(rows, columns, channels, offset, device)
+
+
+def _grid(rows: int, columns: int, channels: int, offset: int, device: torch.device | None) -> Tensor:
     half = channels // 2
-    row = positions_1d(rows, half, device=device)[:, None].expand(rows, columns, half)
-    column = positions_1d(columns, half, offset=offset, device=device)[None].expand(rows, columns, half)
+    row = sinusoid(torch.arange(rows, device=device), half)[:, None].expand(rows, columns, half)
+    column = sinusoid(torch.arange(offset, offset + columns, device=device), half)[None].expand(rows, columns, half)
     return torch.cat((row, column), dim=-1)
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)
+def _cached_grid(rows: int, columns: int, channels: int, offset: int, device: torch.device | None) -> Tensor:
+    return _grid(rows, columns, channels, offset, device)

@@ -1,0 +1,32 @@
+"""`ocrformer export`: the encoder as an ONNX graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ocrformer.cli.extras import need
+
+
+@click.command()
+@click.option("--model", default="default", show_default=True, metavar="FILE", help="Weights to export.")
+@click.option("-o", "--output", metavar="FILE", help="ONNX file to write. [beside the weights]")
+@click.option("--int8", is_flag=True, help="Matrices of eight-bit integers: smaller, faster on some processors.")
+def export(model: str, output: str | None, int8: bool) -> None:
+    """Write the encoder for onnxruntime, which is faster than torch on processors without bfloat16 matrices.
+
+    Beside its weights the file is used by itself where it helps; `--runtime onnx` or `--runtime FILE` insists on it.
+    """
+    need("onnxscript", "onnx")
+    from ocrformer.export import export as write
+    from ocrformer.model.network import WeightsError, load
+    from ocrformer.reader import weights_path
+
+    weights = weights_path(model)
+    target = Path(output) if output else weights.with_suffix(".onnx")
+    try:
+        write(load(weights).network, target, precision="int8" if int8 else "float32")
+    except (WeightsError, OSError) as error:
+        raise click.UsageError(str(error)) from None
+    click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")

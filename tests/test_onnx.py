@@ -51,7 +51,7 @@ def test_every_mode_reads_by_it(weights, mode):
 
 
 def test_default_weights_read_the_samples_alike(tmp_path, monkeypatch):
-    monkeypatch.setattr("ocrformer.recogniser.fast_bfloat16", lambda device: False)  # as precise as the graph
+    monkeypatch.setattr("ocrformer.recogniser.fast_bfloat16", lambda _: False)  # as precise as the graph
     target = tmp_path / "default.onnx"
     assert CliRunner().invoke(main, ["export", "-o", str(target)]).exit_code == 0
     pictures = [sample.name for sample in load_samples(ROOT / "samples")]

@@ -47,6 +47,7 @@ def train(folder: Path, fonts: Path, *more: str) -> subprocess.CompletedProcess[
         env=environment,
         capture_output=True,
         text=True,
+        timeout=300,
     )
 
 
@@ -104,6 +105,17 @@ def test_training_learns_and_writes_what_it_promises(unbroken):
     assert b"worst-unseen-fonts" in board.read_bytes()
     (exported,) = unbroken.rglob("last.safetensors")
     assert load(exported).details["steps"] == str(STEPS)
+
+
+def test_two_processes_train_one_model(tmp_path, fonts):
+    result = train(tmp_path, fonts, "--trainer.devices", "2", "--trainer.strategy", "ddp")
+    assert result.returncode == 0, result.stderr[-2000:]
+    (table,) = tmp_path.rglob("metrics.csv")
+    losses = [float(row["train/ce"]) for row in csv.DictReader(table.read_text().splitlines()) if row["train/ce"]]
+    assert len(losses) == STEPS and losses[-1] < losses[0]
+    (exported,) = tmp_path.rglob("last.safetensors")
+    assert load(exported).details["steps"] == str(STEPS)
+    assert list(tmp_path.rglob("worst-unseen-fonts.png"))
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)

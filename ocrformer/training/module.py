@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -140,19 +141,20 @@ class LineModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Error rates of each validation set, and a picture of its worst lines."""
         names = list(self.trainer.datamodule.validation)  # type: ignore[attr-defined]
+        folder = self.trainer.log_dir  # asked by every process: the first one tells the others
         for index, rows in sorted(self._read.items()):
             truth, decoded, by_ctc, lines = zip(*rows, strict=True)
             figures = score(truth, decoded)
             self.log(f"{names[index]}/cer", figures.cer, rank_zero_only=True)
             self.log(f"{names[index]}/exact", figures.exact, rank_zero_only=True)
             self.log(f"{names[index]}/cer_ctc", score(truth, by_ctc).cer, rank_zero_only=True)
-            if self.trainer.is_global_zero and self.trainer.log_dir and not self.trainer.sanity_checking:
-                self._show(f"worst-{names[index]}", worst_lines(lines, truth, decoded))
+            if self.trainer.is_global_zero and folder and not self.trainer.sanity_checking:
+                self._show(Path(folder) / f"worst-{names[index]}.png", worst_lines(lines, truth, decoded))
         self._read.clear()
 
-    def _show(self, name: str, sheet: Image.Image) -> None:
-        """Save a picture into the log folder, and into TensorBoard where it is on."""
-        sheet.save(f"{self.trainer.log_dir}/{name}.png")
+    def _show(self, path: Path, sheet: Image.Image) -> None:
+        """Save a picture, and into TensorBoard where it is on."""
+        sheet.save(path)
         for logger in self.trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image(name, pil_to_tensor(sheet), self.global_step)
+                logger.experiment.add_image(path.stem, pil_to_tensor(sheet), self.global_step)

@@ -91,10 +91,11 @@ class Averaging(WeightAveraging):
 
 def _export(trainer: pl.Trainer, module: pl.LightningModule) -> None:
     """Write `last.safetensors` into the log folder."""
-    if trainer.is_global_zero and trainer.log_dir:
+    folder = trainer.log_dir  # asked by every process: the first one tells the others
+    if trainer.is_global_zero and folder:
         assert isinstance(module, LineModule)
-        Path(trainer.log_dir).mkdir(parents=True, exist_ok=True)
-        save(Path(trainer.log_dir) / "last.safetensors", module.bundle())
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        save(Path(folder) / "last.safetensors", module.bundle())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

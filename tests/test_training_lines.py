@@ -263,7 +263,7 @@ def test_korean_texts_cover_rare_syllables_and_values():
     together = "".join(drawn)
     syllables = {c for c in together if "가" <= c <= "힣"}
     assert len(syllables) > 1000  # far more than the two or three hundred of common words
-    assert "원" in together and "년" in together
+    assert "원" in together and "년" in together and "『" in together and "〉" in together
     assert any(c.isascii() and c.isalpha() for c in together)
     assert all(not CHARSET.missing(written) for written in drawn)
 

@@ -168,5 +168,18 @@ def korean(rng: Random) -> str:
             f"{rng.choice(('전화', '팩스', 'TEL', '문의'))} {phone(rng)}",
             f"{rng.choice(('합계', '금액', '부가세', '카드', '현금', '거스름돈', '과세'))} {number * 10:,}",
             f"{'가나다라마바사아자차카타파하'[number % 14]}.",
+            rng.choice("①②③④⑤⑥⑦⑧⑨⑩"),
+            rng.choice(("[{}점]", "({}점)", "{}번", "[{}]", "({})", "{}.", "{})")).format(number % 50 + 1),
+            rng.choice(
+                ("〈보기〉", "<보기>", "[그림]", "〈표〉", "(가)", "(나)", "(다)", "ㄱ.", "ㄴ.", "ㄷ.", "ㄱ, ㄴ")
+            ),
         )
     )
+
+
+def korean_quoted(rng: Random, text: str) -> str:
+    """A text, or its first words, in the brackets and quotes that Korean books use for titles and speech."""
+    words = text.split(" ")
+    count = rng.randint(1, len(words))
+    left, right = rng.choice(("『』", "「」", "《》", "〈〉", "‘’", "“”", "()", "<>", "[]"))
+    return " ".join((f"{left}{' '.join(words[:count])}{right}", *words[count:]))

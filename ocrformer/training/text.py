@@ -104,6 +104,8 @@ class TextSource:
             text = self._joined(rng, length, self._rare)
         else:
             text = self._joined(rng, length, phrases.receipt if kind == "receipt" else phrases.screen)
+        if self.korean and rng.random() < 0.1:
+            text = phrases.korean_quoted(rng, text)
         if self.korean and rng.random() < 0.2:
             text = f"{text} {phrases.korean(rng)}" if rng.random() < 0.5 else f"{phrases.korean(rng)} {text}"
         if rng.random() < 0.25:

@@ -39,6 +39,6 @@ def with_temperature(bundle: Bundle, temperature: float) -> Bundle:
     return replace(bundle, details=bundle.details | {"temperature": f"{temperature:.3f}"})
 
 
-def calibration_error(confidences: Sequence[float], right: Sequence[bool], ratio: float = 1.0) -> float:
-    """Expected calibration error if the temperature were multiplied by `ratio`."""
-    return metrics.calibrate([confidence ** (1 / ratio) for confidence in confidences], right).error
+def calibration_of(confidences: Sequence[float], right: Sequence[bool], ratio: float = 1.0) -> metrics.Calibration:
+    """What confidences would be worth if the temperature were multiplied by `ratio`."""
+    return metrics.calibrate([confidence ** (1 / ratio) for confidence in confidences], right)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from ocrformer.charset import normalise
 
 _PLAIN = str.maketrans({"‘": "'", "’": "'", "‚": "'", "“": '"', "”": '"', "„": '"', "—": "-", "–": "-", "…": "..."})
 _BINS = 15
+_DRAWS = 50
 
 Floats = npt.NDArray[np.float64]
 
@@ -160,13 +162,16 @@ class Calibration:
     """Does confidence mean what it says?
 
     Attributes:
-        error: Expected calibration error: mean gap between confidence and accuracy over equally filled bins.
-        bins: Mean confidence, accuracy and size of each bin.
+        error: Expected calibration error: mean gap between confidence and accuracy over 15 equal intervals of
+            confidence, by lines in them (Guo et al. 2017).
+        chance: The error that perfect confidences would show on so few lines, on average.
+        bins: Mean confidence, accuracy and size of equally filled bins.
         area: Area under the risk-coverage curve: mean error share among the most confident lines, over all shares.
         accept: For each error target, the least confidence to accept and the share of lines accepted.
     """
 
     error: float
+    chance: float
     bins: list[tuple[float, float, int]]
     area: float
     accept: list[tuple[float, float, float]]
@@ -177,13 +182,19 @@ def calibrate(confidences: Sequence[float], right: Sequence[bool]) -> Calibratio
     order = np.argsort(-np.array(confidences, np.float64), kind="stable")
     certainty, correct = np.array(confidences, np.float64)[order], np.array(right, np.float64)[order]
     if not len(order):
-        return Calibration(0.0, [], 0.0, [])
+        return Calibration(0.0, 0.0, [], 0.0, [])
     parts = [part for part in np.array_split(np.arange(len(order)), _BINS) if len(part)]
     bins = [(float(certainty[p].mean()), float(correct[p].mean()), len(p)) for p in parts]
-    gap = sum(abs(confidence - accuracy) * size for confidence, accuracy, size in bins) / len(order)
+    perfect = np.random.default_rng(0).random((_DRAWS, len(order))) < certainty
+    chance = float(np.mean([_calibration_error(certainty, drawn) for drawn in perfect]))
     risk = np.cumsum(1 - correct) / np.arange(1, len(order) + 1)
     accept = [_accept(certainty, risk, target) for target in (0.005, 0.01, 0.02, 0.05)]
-    return Calibration(float(gap), bins, float(risk.mean()), accept)
+    return Calibration(_calibration_error(certainty, correct), chance, bins, float(risk.mean()), accept)
+
+
+def _calibration_error(confidences: Floats, right: npt.NDArray[Any]) -> float:
+    interval = np.minimum((confidences * _BINS).astype(int), _BINS - 1)
+    return float(np.abs(np.bincount(interval, weights=confidences - right)).sum() / len(confidences))
 
 
 def _accept(certainty: Floats, risk: Floats, target: float) -> tuple[float, float, float]:

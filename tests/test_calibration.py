@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
 from ocrformer import OCRformer
-from ocrformer.calibration import calibration_error, fit_temperature
+from ocrformer.calibration import calibration_of, fit_temperature
 from ocrformer.cli import main
 from ocrformer.model.network import save
 from tests.conftest import tiny_bundle
@@ -21,7 +21,7 @@ def test_the_fitted_temperature_is_the_true_one(truth, present):
     confidences = np.exp(scores / present)
     fitted = fit_temperature(confidences, right, present)
     assert fitted == pytest.approx(truth, rel=0.06)
-    assert calibration_error(confidences, right, fitted / present) < 0.02
+    assert calibration_of(confidences, right, fitted / present).error < 0.02
 
 
 def test_lines_of_one_kind_cannot_calibrate():

@@ -92,12 +92,20 @@ def test_calibration_of_honest_and_boastful_confidences():
     honest = calibrate(truth, right)
     assert honest.error < 0.01
     boastful = calibrate(np.sqrt(truth), right)
-    assert boastful.error > 0.1
+    assert boastful.error > 0.1 and boastful.chance < 0.01
     assert boastful.area == pytest.approx(honest.area)  # same order, same risk at every coverage
     for target, threshold, coverage in honest.accept:
         accepted = truth >= threshold
         assert accepted.mean() == pytest.approx(coverage)
         assert 1 - right[accepted].mean() <= target + 1e-9
+
+
+def test_few_lines_miss_by_chance():
+    rng = np.random.default_rng(3)
+    truth = rng.random(100)
+    errors = [calibrate(truth, rng.random(100) < truth).error for _ in range(200)]
+    assert calibrate(truth, rng.random(100) < truth).chance == pytest.approx(np.mean(errors), rel=0.1)
+    assert np.mean(errors) > 0.05
 
 
 def test_calibration_of_nothing():

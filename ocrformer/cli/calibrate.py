@@ -17,7 +17,7 @@ def calibrate(places: tuple[str, ...], model: str, output: str) -> None:
     Half of the documents are used for fitting, the other half to say how well it went. Only confidences change.
     """
     need("rapidfuzz", "train")
-    from ocrformer.calibration import calibration_error, fit_temperature, with_temperature
+    from ocrformer.calibration import calibration_of, fit_temperature, with_temperature
     from ocrformer.config import DecodeOptions
     from ocrformer.datasets import DatasetError, load_samples
     from ocrformer.evaluation import evaluate
@@ -40,8 +40,9 @@ def calibrate(places: tuple[str, ...], model: str, output: str) -> None:
         click.echo(f"ocrformer: {failure}", err=True)
     save(output, with_temperature(reader.bundle, fitted))
     others = [sure[i] for i in rest], [right[i] for i in rest]
-    before, after = (100 * calibration_error(*others, ratio) for ratio in (1.0, fitted / present))
+    before, after = (calibration_of(*others, ratio) for ratio in (1.0, fitted / present))
     click.echo(
         f"{output}: temperature {present:.3f} -> {fitted:.3f}, fitted on {len(fitting)} lines; "
-        f"calibration error on {len(rest)} others {before:.1f} % -> {after:.1f} %"
+        f"calibration error on {len(rest)} others {100 * before.error:.1f} % -> {100 * after.error:.1f} % "
+        f"(perfect confidences would show {100 * after.chance:.1f} %)"
     )

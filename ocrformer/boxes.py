@@ -25,6 +25,8 @@ def character_boxes(line: Pixels, texts: Sequence[str], middles: npt.NDArray[np.
         texts: Characters, spaces included.
         middles: Column of each character's middle in pixels, not decreasing.
     """
+    if not texts:
+        return []
     height, width = line.shape
     ink = np.maximum(line.astype(np.int32) - PAPER, 0)
     profile = ink.sum(axis=0)

@@ -4,9 +4,12 @@ from random import Random
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image, ImageDraw, ImageFont
 
 from ocrformer import DecodeOptions, OCRformer
+from ocrformer.cli import main
+from ocrformer.config import MODES
 from ocrformer.datasets import load_samples
 from tests.conftest import ROOT
 
@@ -75,3 +78,19 @@ def test_boxes_cover_the_characters(found):
 def test_middles_are_inside_the_characters(found):
     inside = [t[0] <= (o[0] + o[2]) / 2 <= t[2] and t[1] <= (o[1] + o[3]) / 2 <= t[3] for o, t in found]
     assert np.mean(inside) >= 0.98
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_picture_without_text_has_no_boxes(mode):
+    reader = OCRformer.from_pretrained(device="cpu")
+    pictures = [np.full(shape, 255, np.uint8) for shape in ((1, 1), (32, 300), (40, 3))]
+    lines = reader.read(pictures, DecodeOptions(mode=mode, boxes=True))
+    assert [(line.text, line.characters, line.status) for line in lines] == [("", (), "empty")] * 3
+
+
+@pytest.mark.parametrize("form", ["json", "hocr", "alto", "page"])
+def test_every_format_takes_a_picture_without_text(tmp_path, form):
+    Image.new("L", (200, 30), 255).save(tmp_path / "blank.png")
+    result = CliRunner().invoke(main, ["read", "--characters", "--format", form, str(tmp_path / "blank.png")])
+    assert result.exit_code == 0, result.output
+    assert "blank.png" in result.output

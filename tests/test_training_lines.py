@@ -9,6 +9,7 @@ import pytest
 from ocrformer.charset import Charset
 from ocrformer.image import PAPER, prepare
 from ocrformer.training import degrade, ink, phrases, render, text, values
+from ocrformer.training import fonts as font_module
 from ocrformer.training.batches import Buckets, StepSampler, to_batch
 from ocrformer.training.fonts import FontBook, find_font_files, font_places, load_faces, open_font
 from ocrformer.training.lines import Key, LineFactory, Voice
@@ -254,6 +255,17 @@ def test_synth_writes_images_labels_and_a_sheet(fonts, tmp_path):
 
 
 # Korean
+
+
+@pytest.mark.parametrize("drawn", ["가각간", "가나다라마바사"])
+def test_only_syllables_that_leave_ink_count(monkeypatch, drawn):
+    """Fonts map syllables that they draw as an empty box."""
+    monkeypatch.setattr(
+        font_module, "_bitmap", lambda _, character: character.encode() if character in drawn else b"box"
+    )
+    assert font_module._drawn_syllables(None, "가각간갇갈", b"box") == "".join(c for c in "가각간갇갈" if c in drawn)
+    monkeypatch.setattr(font_module, "_bitmap", lambda _, character: character.encode())
+    assert font_module._drawn_syllables(None, "가각간갇갈", b"box") == "가각간갇갈"
 
 
 def test_korean_texts_cover_rare_syllables_and_values():

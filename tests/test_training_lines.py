@@ -1,23 +1,19 @@
-"""Synthetic lines: what they say, how they look, that they depend on their key alone."""
+"""Synthetic lines: how they look, and that they depend on their key alone."""
 
 import random
-import string
 
 import numpy as np
 import pytest
 
 from ocrformer.charset import Charset
 from ocrformer.image import PAPER, prepare
-from ocrformer.training import degrade, ink, phrases, render, text, values
-from ocrformer.training import fonts as font_module
+from ocrformer.training import degrade, ink, render, text
 from ocrformer.training.batches import Buckets, StepSampler, to_batch
-from ocrformer.training.fonts import FontBook, find_font_files, font_places, load_faces, open_font
+from ocrformer.training.fonts import load_faces
 from ocrformer.training.lines import Key, LineFactory, Voice
 from ocrformer.training.synth import write_lines
-from ocrformer.training.typeset import Style
 
 CHARSET = Charset.default()
-MIXTURES = [text.DOCUMENT, text.RECEIPT, text.SCREEN]
 LAYOUTS = [render.DOCUMENT, render.RECEIPT, render.SCREEN]
 WEARS = [degrade.DOCUMENT, degrade.RECEIPT, degrade.SCREEN, degrade.PHOTO]
 
@@ -35,88 +31,6 @@ def faces(fonts):
 @pytest.fixture(scope="module")
 def factory(source, faces):
     return LineFactory([Voice(1.0, source, faces)], 32)
-
-
-# Text
-
-
-@pytest.mark.parametrize("mixture", MIXTURES)
-def test_texts_are_normalised_readable_and_varied(source, mixture):
-    rng = random.Random(0)
-    drawn = [source.draw(rng, mixture, 30) for _ in range(400)]
-    for written in drawn:
-        assert not CHARSET.missing(written)
-        assert CHARSET.decode(CHARSET.encode(written)) == written
-    assert len(set(drawn)) > 300
-    characters = set("".join(drawn))
-    assert set(string.ascii_letters + string.digits) <= characters
-    assert any(ord(c) > 127 for c in characters)
-
-
-def test_long_texts_on_demand(source):
-    rng = random.Random(1)
-    lengths = [len(source.draw(rng, text.DOCUMENT, 150)) for _ in range(100)]
-    assert sum(length >= 100 for length in lengths) > 70
-
-
-def test_corpora_are_quoted_verbatim(tmp_path):
-    corpus = tmp_path / "corpus.txt"
-    corpus.write_text("zweifelsohne quirlig " * 500, "utf-8")
-    source = text.TextSource(CHARSET, [corpus])
-    rng = random.Random(2)
-    drawn = [source.draw(rng, text.Mixture(1, 0, 0, 0), 40) for _ in range(50)]
-    assert sum("zweifelsohne" in d.lower() or "quirlig" in d.lower() for d in drawn) > 30
-
-
-def test_values_look_like_what_they_are():
-    rng = random.Random(3)
-    assert all(any(c.isdigit() for c in values.price(rng)) for _ in range(200))
-    assert all(any(c.isdigit() for c in values.phone(rng)) for _ in range(200))
-    assert any("O" in values.code(rng) for _ in range(300))
-    repeats = [phrases.rare(rng, "abc") for _ in range(300)]
-    assert any(len(set(r)) == 1 and len(r) > 8 for r in repeats)
-
-
-# Fonts
-
-
-def test_faces_have_the_glyphs_they_must_draw(faces):
-    assert len({face.family for face in faces}) >= 3
-    for face in faces:
-        assert set(string.ascii_letters + string.digits) <= face.characters
-        assert "\u3131" not in face.characters  # DejaVu has no Hangul
-    assert not any("LastResort" in face.path for face in faces)  # a box for every character
-
-
-def test_excluded_and_duplicate_fonts_are_left_out(fonts, tmp_path):
-    twice = load_faces([fonts, fonts], CHARSET)
-    assert len(twice) == len({(f.path, f.index) for f in twice})
-    assert not [f for f in load_faces([fonts], CHARSET, exclude=["Mono"]) if "Mono" in f.path]
-    copy = tmp_path / "copy.ttf"
-    copy.write_bytes((fonts / "DejaVuSans.ttf").read_bytes())
-    assert len(load_faces([fonts / "DejaVuSans.ttf", copy], CHARSET)) == 1
-
-
-def test_missing_and_broken_fonts(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no such font"):
-        find_font_files([tmp_path / "none"])
-    (tmp_path / "broken.ttf").write_bytes(b"no font")
-    with pytest.raises(ValueError, match="no usable font"):
-        load_faces([tmp_path], CHARSET)
-    assert font_places(["x"]) == ["x"]
-
-
-def test_what_a_face_lacks_is_written_plainly(faces):
-    face = faces[0]
-    assert render.drawable("“a”『b』", face).replace("[", "").replace("]", "").strip('"“”') != ""
-    assert "『" in face.characters or "『" not in render.drawable("『b』", face)
-    assert render.drawable("가나", face) == ""
-
-
-def test_families_are_drawn_fairly(faces):
-    rng = random.Random(0)
-    drawn = {FontBook(faces).draw(rng).family for _ in range(300)}
-    assert drawn == {face.family for face in faces}
 
 
 # Pictures
@@ -252,48 +166,3 @@ def test_synth_writes_images_labels_and_a_sheet(fonts, tmp_path):
     from ocrformer.image import load
 
     assert all(prepare(load(tmp_path / "out" / row.split("\t")[0]), 32).shape[0] == 32 for row in rows)
-
-
-# Korean
-
-
-@pytest.mark.parametrize("drawn", ["가각간", "가나다라마바사"])
-def test_only_syllables_that_leave_ink_count(monkeypatch, drawn):
-    """Fonts map syllables that they draw as an empty box."""
-    monkeypatch.setattr(
-        font_module, "_bitmap", lambda _, character: character.encode() if character in drawn else b"box"
-    )
-    assert font_module._drawn_syllables(None, "가각간갇갈", b"box") == "".join(c for c in "가각간갇갈" if c in drawn)
-    monkeypatch.setattr(font_module, "_bitmap", lambda _, character: character.encode())
-    assert font_module._drawn_syllables(None, "가각간갇갈", b"box") == "가각간갇갈"
-
-
-def test_korean_texts_cover_rare_syllables_and_values():
-    source = text.TextSource(CHARSET, language="ko")
-    rng = random.Random(0)
-    drawn = [source.draw(rng, mixture, 20) for mixture in MIXTURES for _ in range(300)]
-    together = "".join(drawn)
-    syllables = {c for c in together if "가" <= c <= "힣"}
-    assert len(syllables) > 1000  # far more than the two or three hundred of common words
-    assert "원" in together and "년" in together and "『" in together and "〉" in together
-    assert any(c.isascii() and c.isalpha() for c in together)
-    assert all(not CHARSET.missing(written) for written in drawn)
-
-
-def test_small_capitals_are_spelled_as_capitals_of_the_charset(faces):
-    charset = Charset.default()
-    letters = "".join(c for c in charset.characters if c.isalpha() and c < "\u1100")
-    font = open_font(faces[0].path, faces[0].index, 20, False)
-    style = Style(font, emphasis=open_font(faces[0].path, faces[0].index, 15, False), capitals=True, span=(1, 2))
-    assert style.spelled("Note Joseph and") == "Note JOSEPH and"
-    assert [run.text for run in style.runs("Note Joseph and")] == ["Note ", "J", "OSEPH", " ", "and"]
-    assert not charset.missing(Style(font, emphasis=font, capitals=True, span=(0, 1)).spelled(letters))
-
-
-def test_thin_spaces_and_emphasis_leave_the_text_alone(faces):
-    font, other = (open_font(faces[0].path, faces[0].index, size, False) for size in (20, 21))
-    style = Style(font, emphasis=other, span=(1, 3), thin=4.0)
-    text = "So: it is; who? 12:30 ; end!"
-    assert style.spelled(text) == text == "".join(run.text for run in style.runs(text))
-    assert {run.text: run.gap for run in style.runs(text)}[": "] == 4.0
-    assert sum(run.font is other for run in style.runs(text)) == 2

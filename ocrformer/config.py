@@ -64,6 +64,7 @@ class ModelConfig:
 
 MODES = ("draft", "joint", "greedy", "ctc", "beam")
 """Decoding modes: see `DecodeOptions.mode`."""
+_WIDEST_BEAM = 64
 
 
 @dataclass(frozen=True)
@@ -89,5 +90,9 @@ class DecodeOptions:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}, got {self.mode!r}")
-        if self.beam_width < 1 or self.batch_pixels < 1:
-            raise ValueError("beam_width and batch_pixels must be at least 1")
+        if self.allowed is not None and not isinstance(self.allowed, str):
+            raise ValueError(f"allowed must be a string of characters, got {self.allowed!r}")
+        if not (isinstance(self.beam_width, int) and 1 <= self.beam_width <= _WIDEST_BEAM):
+            raise ValueError(f"beam_width must be a whole number from 1 to {_WIDEST_BEAM}, got {self.beam_width!r}")
+        if not (isinstance(self.batch_pixels, int) and self.batch_pixels >= 1):
+            raise ValueError(f"batch_pixels must be a whole number of at least 1, got {self.batch_pixels!r}")

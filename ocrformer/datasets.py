@@ -7,6 +7,7 @@ imagefolder `metadata.jsonl|csv`, STR LMDB, PAGE and ALTO XML with line coordina
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from ocrformer import layout_xml
-from ocrformer.image import Pixels, load
+from ocrformer.image import ImageError, Pixels, load
 
 _IMAGE_KEYS = ("file_name", "file", "image", "filename", "path")
 _TEXT_KEYS = ("text", "label", "transcription", "ground_truth", "gt")
@@ -51,17 +52,23 @@ def load_samples(place: str | Path) -> list[Sample]:
         DatasetError: If nothing labelled is found, or a label file is malformed.
     """
     path = Path(place)
-    if path.is_dir():
-        samples = _folder(path)
-    elif path.suffix.lower() == ".xml":
-        samples = _xml(path)
-    elif path.is_file():
-        samples = _table(path)
-    else:
-        raise DatasetError(f"{path}: no such file or folder")
+    try:
+        if path.is_dir():
+            samples = _folder(path)
+        elif path.suffix.lower() == ".xml":
+            samples = _xml(path)
+        elif path.is_file():
+            samples = _table(path)
+        else:
+            raise DatasetError(f"{path}: no such file or folder")
+    except OSError as error:
+        raise DatasetError(f"{error.filename or path}: cannot read labels ({error.strerror})") from None
     if not samples:
         kinds = "labels.tsv, metadata.jsonl, *.gt.txt, data.mdb, PAGE or ALTO"
         raise DatasetError(f"{path}: no labelled lines found (looked for {kinds})")
+    for sample in samples:
+        if any("\ud800" <= character <= "\udfff" for character in sample.text):
+            raise DatasetError(f"{sample.name}: its label is no valid text (half of a surrogate pair)")
     return samples
 
 
@@ -107,9 +114,7 @@ def _pair(label: Path) -> Sample:
 
 def _table(table: Path) -> list[Sample]:
     try:
-        content = table.read_text("utf-8-sig")
-    except OSError as error:
-        raise DatasetError(f"{table}: cannot read labels ({error.strerror})") from None
+        content = table.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise DatasetError(f"{table}: not UTF-8 text") from None
     rows = {".jsonl": _json_rows, ".csv": _csv_rows}.get(table.suffix.lower(), _tab_rows)
@@ -118,7 +123,9 @@ def _table(table: Path) -> list[Sample]:
 
 def _tab_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
     """`file<TAB>text`; no quoting, so that a text may begin with a quotation mark; further tabs belong to the text."""
-    for number, line in enumerate(content.splitlines(), 1):
+    for number, line in enumerate(_lines(content), 1):
+        if not line.strip():
+            continue
         name, tab, text = line.partition("\t")
         if not tab:
             raise DatasetError(f"{table}:{number}: expected file<TAB>text, found {line[:60]!r}")
@@ -126,8 +133,13 @@ def _tab_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
             yield name, text
 
 
+def _lines(content: str) -> list[str]:
+    """Lines as editors count them; other separators that Unicode knows belong to the text."""
+    return content.replace("\r\n", "\n").split("\n")
+
+
 def _csv_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
-    rows = list(csv.reader(content.splitlines()))
+    rows = [row for row in csv.reader(io.StringIO(content, newline="")) if row]
     heading = [cell.strip().lower() for cell in rows[0]] if rows else []
     name, text = _column(heading, _IMAGE_KEYS), _column(heading, _TEXT_KEYS)
     body = enumerate(rows[1:], 2) if name is not None and text is not None else enumerate(rows, 1)
@@ -142,13 +154,15 @@ def _column(heading: Sequence[str], names: Sequence[str]) -> int | None:
 
 
 def _json_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(content.splitlines(), 1):
+    for number, line in enumerate(_lines(content), 1):
         if not line.strip():
             continue
         try:
             record: Any = json.loads(line)
             name = next(record[key] for key in _IMAGE_KEYS if key in record)
             text = next(record[key] for key in _TEXT_KEYS if key in record)
+            if name is None or text is None:
+                raise ValueError
         except (ValueError, TypeError, StopIteration):
             keys = f"{' or '.join(_IMAGE_KEYS[:2])} and {' or '.join(_TEXT_KEYS[:2])}"
             raise DatasetError(f"{table}:{number}: expected an object with {keys}") from None
@@ -161,21 +175,36 @@ def _lmdb(folder: Path) -> list[Sample]:
         import lmdb
     except ImportError:
         raise DatasetError(f"{folder}: LMDB needs one more package: pip install 'ocrformer[train]'") from None
-    environment = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False)
+    try:
+        environment = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False)
+    except lmdb.Error as error:
+        raise DatasetError(f"{folder}: not a readable LMDB ({error})") from None
 
-    def read(key: str) -> bytes:
+    def read(key: str) -> bytes | None:
         with environment.begin() as transaction:
             value: bytes | None = transaction.get(key.encode())
-        if value is None:
-            raise DatasetError(f"{folder}: key {key} is missing")
         return value
+
+    def picture(index: int, name: str) -> Pixels:
+        content = read(f"image-{index:09d}")
+        if content is None:
+            raise ImageError(f"{name}: key image-{index:09d} is missing", "unreadable_file")
+        return load(content, name=name)
 
     def sample(index: int) -> Sample:
         name = f"{folder}#{index}"
-        picture = f"image-{index:09d}"
-        return Sample(name, read(f"label-{index:09d}").decode("utf-8"), name, lambda: load(read(picture), name=name))
+        label = read(f"label-{index:09d}")
+        if label is None:
+            raise DatasetError(f"{folder}: key label-{index:09d} is missing")
+        return Sample(name, label.decode("utf-8"), name, lambda: picture(index, name))
 
-    return [sample(index) for index in range(1, int(read("num-samples")) + 1)]
+    number = read("num-samples") or b""
+    if not number.isdigit():
+        raise DatasetError(f"{folder}: num-samples must be a number, found {number[:20]!r}")
+    try:
+        return [sample(index) for index in range(1, int(number) + 1)]
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{folder}: a label is not UTF-8 text ({error})") from None
 
 
 def _xml(path: Path) -> list[Sample]:
@@ -184,6 +213,8 @@ def _xml(path: Path) -> list[Sample]:
         name, lines = layout_xml.labelled_lines(path)
     except (ET.ParseError, OSError) as error:
         raise DatasetError(f"{path}: not a readable XML file ({error})") from None
+    except (ValueError, IndexError, OverflowError) as error:
+        raise DatasetError(f"{path}: a line has malformed coordinates ({error})") from None
     if not lines:
         return []
     image = _beside(path, name)

@@ -79,6 +79,8 @@ def load(source: ImageSource, *, max_pixels: int = MAX_PIXELS, name: str | None 
         return _from_array(source, max_pixels, name or "array")
     if isinstance(source, Image.Image):
         return _from_pil(source, max_pixels, name or "image")
+    if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview):
+        raise TypeError(f"a picture is a path, bytes, a PIL image or an array, not {type(source).__name__}")
     return next(_frames(source, max_pixels, name))
 
 
@@ -116,10 +118,9 @@ def _frames(source: str | os.PathLike[str] | bytes, max_pixels: int, name: str |
 def _file_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path}: cannot open file ({error.strerror or error})", "unreadable_file") from None
-    except ValueError as error:  # a null byte in the name
-        raise ImageError(f"{path!s}: cannot open file ({error})", "unreadable_file") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{path}: cannot open file ({reason})", "unreadable_file") from None
 
 
 def _refusal(name: str, data: bytes) -> ImageError:
@@ -140,6 +141,8 @@ def looks_like_image(head: bytes) -> bool:
 
 
 def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
+    if not width * height:
+        raise ImageError(f"{name}: a picture of {width} x {height} pixels shows nothing", "not_a_line")
     if width * height > max_pixels:
         raise ImageError(f"{name}: {width} x {height} pixels are more than the limit of {max_pixels:,}", "too_large")
 
@@ -151,10 +154,9 @@ def _from_pil(image: Image.Image, max_pixels: int, name: str) -> Pixels:
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith(("I", "F")):
             return _scale_depth(np.asarray(image, dtype=np.float32))
-        if "A" in image.getbands() or "transparency" in image.info:
-            image = image.convert("RGBA")
-            paper = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(paper, image)
+        if {"A", "a"} & {*image.getbands()} or "transparency" in image.info:
+            image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         return np.asarray(image.convert("L"))
     except (OSError, SyntaxError, ValueError, RuntimeError, TypeError) as error:
         raise ImageError(f"{name}: damaged or truncated image ({error})", "damaged") from None
@@ -197,8 +199,7 @@ def prepare(grey: Pixels, height: int, name: str = "image") -> Pixels:
     """
     tall, wide = grey.shape
     if wide > MAX_ASPECT * tall:
-        message = f"{name}: {wide} x {tall} pixels are too wide for their height to be one text line"
-        raise ImageError(message, "not_a_line")
+        raise ImageError(f"{name}: {wide} x {tall} pixels are too wide for one text line", "not_a_line")
     width = max(1, round(wide * height / tall))
     if (tall, wide) != (height, width):
         resized = Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
@@ -243,7 +244,7 @@ def collate(lines: Sequence[Pixels], width: int | None = None) -> tuple[npt.NDAr
         Batch (B, 1, height, W) and true widths (B,).
     """
     widths = np.array([line.shape[1] for line in lines], dtype=np.int64)
-    batch = np.full((len(lines), 1, lines[0].shape[0], width or int(widths.max())), PAPER, dtype=np.uint8)
+    batch = np.full((len(lines), 1, lines[0].shape[0], width or int(widths.max())), PAPER, np.uint8)
     for row, line in zip(batch, lines, strict=True):
         row[0, :, : line.shape[1]] = line
     return batch, widths

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +18,60 @@ class OutputError(ValueError):
     """An output that cannot be written, in one sentence."""
 
 
+Entry = tuple[str, int, int, int, int]
+"""A finished item: name, size, time of change, end of its rows in the file, images of it that failed."""
+
+
 class JournalWriter:
     """Rows appended to one file, with a journal beside it that says which items are in it.
 
-    The journal `FILE.journal` has a line `[name, size, modified, end]` per finished item, written once the rows up to
-    byte `end` of the file are on disk. What lies beyond the last `end` is half-written and is cut off on resuming;
-    rows of items that have changed since are dropped when their new rows are there.
+    The journal `FILE.journal` begins with the settings of the run; then it has a line per finished item, written once
+    the rows up to byte `end` of the file are on disk. What lies beyond the last `end` is half-written and is cut off on
+    resuming; rows of items that have changed since are dropped when their new rows are there.
+
+    Args:
+        path: The growing file.
+        form: Its format.
+        resume: Go on with a file that exists.
+        characters: Add characters with boxes (JSON lines only).
+        settings: What else decides the rows; a file begun with other settings is not gone on with.
     """
 
-    def __init__(self, path: Path, form: str, *, resume: bool, characters: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        form: str,
+        *,
+        resume: bool,
+        characters: bool = False,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self.path, self.form, self.characters = path, form, characters
         self.journal = path.with_name(path.name + ".journal")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not (resume and path.exists()):
-            self.journal.write_bytes(b"")
-            path.write_text(header(form), "utf-8")
-        self._entries: list[tuple[str, int, int, int]] = []
-        self._recover()
-        self._done = {name: (size, modified) for name, size, modified, _ in self._entries}
+        self.failed = 0
+        self._settings = {"format": form, "characters": characters, **(settings or {})}
+        self._entries: list[Entry] = []
+        make_ready(str(path))
+        if resume and path.exists():
+            self._recover()
+        else:
+            put(str(self.journal), _note(self._settings))  # first: a file without a journal cannot be gone on with
+            put(str(path), header(form))
+        self._done = {entry[0]: entry for entry in self._entries}
         self._rows = path.open("ab")
         self._notes = self.journal.open("ab")
 
+    def admit(self, item: Item) -> Item:
+        """Every item: rows may have equal names."""
+        return item
+
     def is_done(self, item: Item) -> bool:
         """Whether the very same version of the item is in the file."""
-        return self._done.get(item.name) == (item.size, item.modified)
+        entry = self._done.get(item.name)
+        if entry is None or entry[1:3] != (item.size, item.modified):
+            return False
+        self.failed += entry[4]
+        return True
 
     def write(self, results: Sequence[Result]) -> None:
         """Append rows, then note their items, each forced to disk."""
@@ -49,7 +80,7 @@ class JournalWriter:
         for result in results:
             for row in result.rows:
                 rows += as_row(row, self.form, characters=self.characters).encode()
-            entry = (*stamp(result.item), end + len(rows))
+            entry = (*stamp(result.item), end + len(rows), sum(row.error is not None for row in result.rows))
             self._entries.append(entry)
             notes += _note(entry)
         _append(self._rows, rows)
@@ -65,49 +96,93 @@ class JournalWriter:
         """Finished items of the journal; the file is cut after the last of them."""
         if not self.journal.exists():
             raise OutputError(f"{self.path}: cannot resume without {self.journal.name}; use --overwrite to start anew")
+        settings, entries = self._read_journal()
+        if settings is not None and settings != self._settings:
+            before = ", ".join(f"{key} {value}" for key, value in settings.items() if self._settings.get(key) != value)
+            raise OutputError(f"{self.path}: begun with other options ({before}); use them, or --overwrite")
         size = self.path.stat().st_size
-        for line in self.journal.read_bytes().splitlines(keepends=True):
-            entry = tuple(json.loads(line)) if line.endswith(b"\n") else None
-            if entry is None or entry[3] > size:
-                break  # half-written
-            self._entries.append(entry)
-        os.truncate(self.path, self._entries[-1][3] if self._entries else len(header(self.form).encode()))
-        self.journal.write_bytes(b"".join(map(_note, self._entries)))
+        self._entries = list(itertools.takewhile(lambda entry: entry[3] <= size, entries))
+        if self._entries:
+            os.truncate(self.path, self._entries[-1][3])
+        else:
+            put(str(self.path), header(self.form))
+        self._write_journal()
         self._drop_stale()
 
+    def _read_journal(self) -> tuple[Any, list[Entry]]:
+        """Settings (None if not even they were written whole) and entries; a half-written last line is left out."""
+        lines = [line for line in self.journal.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+        try:
+            settings, *entries = [json.loads(line) for line in lines] or [None]
+            return settings and dict(settings.items()), [
+                (str(name), int(a), int(b), int(c), int(d)) for name, a, b, c, d in entries
+            ]
+        except (ValueError, TypeError, AttributeError):
+            raise OutputError(f"{self.journal}: damaged; cannot resume, use --overwrite to start anew") from None
+
     def _drop_stale(self) -> None:
-        newest = {entry[0]: index for index, entry in enumerate(self._entries)}
-        if len(newest) == len(self._entries):
+        """Leave out rows of items of which a newer version was read."""
+        newest = {entry[0]: entry[1:3] for entry in self._entries}
+        if all(newest[entry[0]] == entry[1:3] for entry in self._entries):
             return
         content = self.path.read_bytes()
         start = len(header(self.form).encode())
         kept, entries = bytearray(content[:start]), []
-        for index, (name, size, modified, end) in enumerate(self._entries):
-            if newest[name] == index:
+        for name, size, modified, end, failed in self._entries:
+            if newest[name] == (size, modified):
                 kept += content[start:end]
-                entries.append((name, size, modified, len(kept)))
+                entries.append((name, size, modified, len(kept), failed))
             start = end
         self._entries = entries
         put(str(self.path), bytes(kept))
-        put(str(self.journal), b"".join(map(_note, entries)))
+        self._write_journal()
+
+    def _write_journal(self) -> None:
+        put(str(self.journal), b"".join(map(_note, (self._settings, *self._entries))))
+
+
+def make_ready(target: str) -> None:
+    """Make the folder of an output file.
+
+    Raises:
+        OutputError: If no file can be written there.
+    """
+    path = Path(target)
+    if is_url(target):
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise OutputError(f"{target}: is a folder; name a file in it")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise OutputError(f"{target}: no permission to write there")
+    except OSError as error:
+        raise OutputError(f"{target}: cannot write there ({error.strerror})") from None
 
 
 def put(target: str, content: str | bytes) -> None:
-    """Write a whole file or object at once; a local file appears complete or not at all."""
-    data = content.encode() if isinstance(content, str) else content
-    if is_url(target):
-        filesystem, name = remote(target)
-        filesystem.makedirs(filesystem._parent(name), exist_ok=True)
-        filesystem.pipe_file(name, data)
-        return
-    path = Path(target)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(data)
-    partial.replace(path)
+    """Write a whole file or object at once; a local file appears complete or not at all.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    try:
+        if is_url(target):
+            filesystem, name = remote(target)
+            filesystem.makedirs(filesystem._parent(name), exist_ok=True)
+            filesystem.pipe_file(name, data)
+            return
+        make_ready(target)
+        path = Path(target)
+        partial = path.with_name(path.name + ".part")
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot write there ({error.strerror or error})") from None
 
 
-def _note(entry: tuple[str, int, int, int]) -> bytes:
+def _note(entry: Any) -> bytes:
     return (json.dumps(entry) + "\n").encode()
 
 

@@ -54,7 +54,9 @@ def _alto_lines(root: ET.Element) -> tuple[str, list[tuple[str, Corners]]]:
 
 def _around(points: Sequence[tuple[float, ...]]) -> Corners:
     """The rectangle around some points."""
-    columns, rows = [p[0] for p in points] or [0.0], [p[1] for p in points] or [0.0]
+    if not points:
+        raise ValueError("no points")
+    columns, rows = [p[0] for p in points], [p[1] for p in points]
     return int(min(columns)), int(min(rows)), int(max(columns)) + 1, int(max(rows)) + 1
 
 

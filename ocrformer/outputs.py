@@ -64,7 +64,7 @@ def as_record(row: Row, *, characters: bool = False) -> dict[str, Any]:
         "confidence": round(row.line.confidence, 4) if row.line else None,
         "status": row.status,
         "milliseconds": None if row.milliseconds is None else round(row.milliseconds, 2),
-        "error": row.error,
+        "error": None if row.error is None else _printable(row.error),
     }
     if characters and row.line:
         record["characters"] = [

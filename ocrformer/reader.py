@@ -74,15 +74,18 @@ class OCRformer:
                 weights), the path of such a file, or `auto` for what this processor does fastest.
 
         Raises:
-            WeightsError: If a file is missing or is not OCRformer's.
+            WeightsError: If a file is missing or is not OCRformer's, or the device cannot be used.
         """
         _keep_few_kernels()
         torch_alone = runtime in ("auto", "torch")
-        chosen = torch.device(device or ("cuda" if torch_alone and torch.cuda.is_available() else "cpu"))
-        if chosen.type != "cpu" and not torch_alone:
-            raise WeightsError(f"{runtime} runs on the CPU, not on {chosen}")
         path = weights_path(name_or_path)
-        bundle = network.load(path, chosen)
+        try:
+            chosen = torch.device(device or ("cuda" if torch_alone and torch.cuda.is_available() else "cpu"))
+            if chosen.type != "cpu" and not torch_alone:
+                raise WeightsError(f"{runtime} runs on the CPU, not on {chosen}")
+            bundle = network.load(path, chosen)
+        except (RuntimeError, AssertionError) as error:  # torch's words for an unknown or absent device
+            raise WeightsError(f"cannot read on device {device!r} ({str(error).splitlines()[0]}); try cpu") from None
         fast = fast_bfloat16(chosen) or chosen.type != "cpu"
         encoder = choose_encoder(runtime, path, bundle.network, torch_is_fast=fast)
         return cls(bundle, "default" if name_or_path == "default" else path.name, path, encoder)
@@ -113,6 +116,8 @@ class OCRformer:
             ImageError: If a picture cannot be read; nothing is read then. To go on without it, call `prepare` on each
                 picture and `read_prepared` on those that could be prepared.
         """
+        if isinstance(images, str | bytes | os.PathLike):
+            raise TypeError("read takes a list of pictures, not one: read([picture])")
         return self.read_prepared([self.prepare(image) for image in images], options)
 
     def read_prepared(self, lines: Sequence[Pixels], options: DecodeOptions | None = None) -> list[Line]:
@@ -134,12 +139,13 @@ class OCRformer:
         Raises:
             ImageError: If the picture cannot be read, or is too long to be read in one piece.
         """
-        return self.attend_prepared(self.prepare(image), options)
+        name = os.fspath(image) if isinstance(image, str | os.PathLike) else "image"
+        return self.attend_prepared(self.prepare(image), options, name=name)
 
-    def attend_prepared(self, line: Pixels, options: DecodeOptions | None = None) -> Attention:
+    def attend_prepared(self, line: Pixels, options: DecodeOptions | None = None, *, name: str = "image") -> Attention:
         """As `attend`, for a line that `prepare` made."""
         if line.shape[1] > MAX_WIDTH:
-            message = f"image: attention is shown for lines up to {MAX_WIDTH} pixels wide at {line.shape[0]} high"
+            message = f"{name}: attention is shown for lines up to {MAX_WIDTH} pixels wide at {line.shape[0]} high"
             raise ImageError(message, "not_a_line")
         (reading,) = self._read_pieces([line], options or DecodeOptions())
         return attend(self.network, self.charset, line, reading.ids)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
+import lzma
 import os
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -16,10 +18,11 @@ from ocrformer.image import looks_like_image
 
 _HEAD = 16
 _MAX_MEMBER = 256 * 1024 * 1024  # bytes of one archive member, against archives that inflate without end
+_TOO_LARGE = f"larger than {_MAX_MEMBER >> 20} MB"
 
 
 class SourceError(ValueError):
-    """An input that does not exist or cannot be listed, in one sentence."""
+    """An input that cannot be listed, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -66,37 +69,51 @@ def find(places: Iterable[str], *, recursive: bool = False) -> Iterator[Item]:
     """Items of all places, in order; what a folder holds sorted by name.
 
     A file that is named is always an item, even if it is no picture; in folders and archives what does not begin like a
-    picture is passed over.
+    picture is passed over. A place that does not exist, or a folder that cannot be listed, is an item with the reason.
 
     Raises:
-        SourceError: At the first place that does not exist.
+        SourceError: At a URL of a kind that cannot be opened.
     """
     for place in places:
         if is_url(place):
             yield from _find_remote(place, recursive)
-        elif Path(place).is_dir():
+        elif is_folder(place):
             for path in _walk(place, recursive):
-                yield from _expand(path, os.path.relpath(path, place), named=False)
-        else:
+                if isinstance(path, Item):
+                    yield path
+                else:
+                    yield from _expand(path, os.path.relpath(path, place), named=False)
+        elif exists(place):
             for path in _named(place):
                 yield from _expand(path, Path(path).name, named=True)
+        else:
+            yield Item(place, Path(place).name, error=f"{place or repr(place)}: no such file or folder")
+
+
+def exists(place: str) -> bool:
+    """Whether there is a file or folder of that name, or one that matches the glob."""
+    return is_url(place) or os.path.lexists(place) or bool(_named(place))
+
+
+def is_folder(place: str) -> bool:
+    """As `Path.is_dir`, but False as well where the way there is closed."""
+    return os.path.isdir(place)  # noqa: PTH112 - pathlib raises
 
 
 def _named(place: str) -> list[str]:
     if os.path.lexists(place):
         return [place]
     matches = sorted(glob.glob(place, recursive=True)) if glob.has_magic(place) else []  # noqa: PTH207 - pathlib cannot glob absolute patterns
-    if not matches:
-        raise SourceError(f"{place}: no such file or folder")
-    return [match for match in matches if not Path(match).is_dir()]
+    return [match for match in matches if not is_folder(match)]
 
 
-def _walk(folder: str, recursive: bool) -> Iterator[str]:
+def _walk(folder: str, recursive: bool) -> Iterator[str | Item]:
     """Files of a folder sorted by name, hidden ones left out; folders after files."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        raise SourceError(f"{folder}: cannot list folder ({error.strerror})") from None
+        yield Item(folder, folder, error=f"{folder}: cannot list folder ({error.strerror})")
+        return
     visible = [entry for entry in entries if not entry.name.startswith(".")]
     yield from (entry.path for entry in visible if entry.is_file())
     if recursive:
@@ -108,12 +125,13 @@ def _walk(folder: str, recursive: bool) -> Iterator[str]:
 def _expand(path: str, relative: str, *, named: bool) -> Iterator[Item]:
     try:
         status = Path(path).stat()
+        regular = stat.S_ISREG(status.st_mode)
         with Path(path).open("rb") as file:
-            head = file.read(_HEAD)
+            head = file.read(_HEAD if regular else _MAX_MEMBER)  # a pipe can be read but once
     except OSError as error:
         yield Item(path, relative, error=f"{path}: cannot open file ({error.strerror})")
         return
-    whole = Item(path, relative, status.st_size, status.st_mtime_ns)
+    whole = Item(path, relative, status.st_size, status.st_mtime_ns, None if regular else head)
     if looks_like_image(head):
         yield whole
     elif head[:4] == b"PK\3\4" or _is_tar(path, head):
@@ -127,33 +145,57 @@ def _is_tar(path: str, head: bytes) -> bool:
     return (compressed or path.endswith(".tar")) and tarfile.is_tarfile(path)
 
 
+_DAMAGE = (
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    RuntimeError,
+    ValueError,
+    zlib.error,
+    lzma.LZMAError,
+)
+
+
 def _members(archive: Item, *, zipped: bool) -> Iterator[Item]:
     """Pictures of an archive in archive order, read here because compressed archives only read forwards."""
     path = archive.name
     try:
         for name, content in _zip_members(path) if zipped else _tar_members(path):
             member = replace(archive, name=f"{path}/{name}", relative=f"{archive.relative}/{name}")
-            if content is None:
-                yield replace(member, error=f"{path}/{name}: larger than {_MAX_MEMBER >> 20} MB")
+            if isinstance(content, str):
+                yield replace(member, error=f"{path}/{name}: {content}")
             elif looks_like_image(content[:_HEAD]):
                 yield replace(member, data=content)
-    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, RuntimeError, ValueError, zlib.error) as error:
-        yield replace(archive, error=f"{path}: damaged archive ({error})")
+    except _DAMAGE as error:
+        yield replace(archive, error=f"{path}: damaged archive, what follows in it is lost ({error})")
 
 
-def _zip_members(path: str) -> Iterator[tuple[str, bytes | None]]:
+def _zip_members(path: str) -> Iterator[tuple[str, bytes | str]]:
+    """Name and content of each member, or why there is none."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             if not member.is_dir():
-                yield member.filename, archive.read(member) if member.file_size <= _MAX_MEMBER else None
+                yield member.filename, _zip_content(archive, member)
 
 
-def _tar_members(path: str) -> Iterator[tuple[str, bytes | None]]:
+def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | str:
+    if member.flag_bits & 1:
+        return "encrypted; unpack the archive with its password first"
+    if member.file_size > _MAX_MEMBER:
+        return _TOO_LARGE
+    try:
+        return archive.read(member)
+    except _DAMAGE as error:
+        return f"damaged in its archive ({error})"
+
+
+def _tar_members(path: str) -> Iterator[tuple[str, bytes | str]]:
     with tarfile.open(path) as archive:
         for member in archive:
             file = archive.extractfile(member) if member.isfile() else None
             if file is not None:
-                yield member.name, file.read() if member.size <= _MAX_MEMBER else None
+                yield member.name, file.read() if member.size <= _MAX_MEMBER else _TOO_LARGE
 
 
 def remote(url: str) -> tuple[Any, str]:
@@ -202,5 +244,5 @@ def count(places: Iterable[str], *, recursive: bool = False) -> int | None:
     for place in places:
         if is_url(place) or place.endswith((".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip")):
             return None
-        total += sum(1 for _ in _walk(place, recursive)) if Path(place).is_dir() else 1
+        total += sum(1 for _ in _walk(place, recursive)) if is_folder(place) else 1
     return total

@@ -52,7 +52,8 @@ def decode(item: Item, height: int) -> list[Decoded]:
             line = prepare(page, height, item.name)
             decoded.append(Decoded(item.name, line, page.shape[1], page.shape[0]))
     except ImageError as error:
-        decoded.append(Decoded(item.name, None, error=str(error)))
+        lost = f"; page {len(decoded) + 1} and those after it are lost" if decoded else ""
+        decoded.append(Decoded(item.name, None, error=f"{error}{lost}"))
     except OSError as error:
         decoded.append(Decoded(item.name, None, error=f"{item.name}: cannot open file ({error.strerror or error})"))
     if len(decoded) > 1:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
-from ocrformer.journal import JournalWriter, OutputError, put
+from ocrformer.journal import JournalWriter, OutputError, make_ready, put
 from ocrformer.outputs import ROW_FORMATS, SUFFIXES, Row, as_document, as_row, header
 from ocrformer.sources import Item, is_url
 from ocrformer.transcribe import Result
 
 
 class Writer(Protocol):
-    """Takes results window by window."""
+    """Takes results window by window.
+
+    Attributes:
+        failed: Images of items that are done which an earlier run could not read.
+    """
+
+    failed: int
+
+    def admit(self, item: Item) -> Item:
+        """The item, with an error if there is no place for its result."""
 
     def is_done(self, item: Item) -> bool:
         """Whether an earlier run finished this version of the item."""
@@ -30,8 +40,13 @@ class StreamWriter:
 
     def __init__(self, stream: IO[str], form: str, *, characters: bool = False) -> None:
         self.stream, self.form, self.characters = stream, form, characters
+        self.failed = 0
         self._kept: list[Row] = []
         stream.write(header(form))
+
+    def admit(self, item: Item) -> Item:
+        """Every item."""
+        return item
 
     def is_done(self, item: Item) -> bool:
         """Never: a stream has no past."""
@@ -58,7 +73,12 @@ class DocumentWriter:
 
     def __init__(self, target: str, form: str, *, characters: bool = False) -> None:
         self.target, self.form, self.characters = target, form, characters
+        self.failed = 0
         self._kept: list[Row] = []
+
+    def admit(self, item: Item) -> Item:
+        """Every item."""
+        return item
 
     def is_done(self, item: Item) -> bool:
         """Never: the document is written anew."""
@@ -80,26 +100,48 @@ class SidecarWriter:
         folder: Root of the mirrored tree (a folder or a URL); None puts files beside their images.
         form: Output format.
         resume: Keep files that are not older than their images.
+        overwrite: Replace files that exist.
         characters: Add characters with boxes (JSON only).
     """
 
-    def __init__(self, folder: str | None, form: str, *, resume: bool, characters: bool = False) -> None:
+    def __init__(
+        self, folder: str | None, form: str, *, resume: bool, overwrite: bool = False, characters: bool = False
+    ) -> None:
         self.folder, self.form, self.resume, self.characters = folder, form, resume, characters
+        self.overwrite = overwrite
+        self.failed = 0
+        self._taken: dict[str, str] = {}
 
     def target(self, item: Item, page: int | None = None) -> str:
         """Where the result of an item goes: the full name of the image, so that a.png and a.jpg stay apart."""
         numbered = f"#{page}" if page is not None else ""
         if self.folder is None:
-            if item.data is not None:
-                raise OutputError(f"{item.name}: nothing can be put beside a member of an archive; use --output-dir")
             return f"{item.name}{numbered}{SUFFIXES[self.form]}"
         relative = "/".join(part for part in Path(item.relative).parts if part not in ("..", "/"))
         return f"{self.folder.rstrip('/')}/{relative}{numbered}{SUFFIXES[self.form]}"
 
+    def admit(self, item: Item) -> Item:
+        """The item, or the reason why its result would not have a file of its own."""
+        if item.error is not None:
+            return item
+        reason: str | None
+        if self.folder is None and item.data is not None:
+            reason = "nothing can be put beside a member of an archive or a pipe; use --output-dir"
+        else:
+            reason = self._refusal(item, self.target(item))
+        return replace(item, error=f"{item.name}: {reason}") if reason else item
+
+    def _refusal(self, item: Item, target: str) -> str | None:
+        other = self._taken.setdefault(target, item.name)
+        if other != item.name:
+            return f"{target} is for {other} already; read it in a run of its own"
+        if not (self.resume or self.overwrite or is_url(target)) and Path(target).exists():
+            return f"{target} exists; use --resume to keep such files or --overwrite to replace them"
+        return None
+
     def is_done(self, item: Item) -> bool:
         """Whether the file is there and not older than its image."""
-        target = self.target(item)
-        if not self.resume or is_url(target):
+        if not self.resume or item.error is not None or is_url(target := self.target(item)):
             return False
         try:
             return Path(target).stat().st_mtime_ns >= item.modified
@@ -128,28 +170,35 @@ def open_writer(
     resume: bool,
     overwrite: bool,
     characters: bool,
-    stdout: IO[str],
+    stdout: IO[str] | None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Writer:
-    """The writer that the options of a run ask for.
+    """The writer that the options of a run ask for; nothing is read before it is sure that it can write.
 
     Raises:
         OutputError: If they contradict each other, or the output exists and may not be touched.
     """
     if sidecars or folder is not None:
-        return SidecarWriter(None if sidecars else folder, form, resume=resume, characters=characters)
+        if folder is not None:
+            make_ready(f"{folder}/x")
+        place = None if sidecars else folder
+        return SidecarWriter(place, form, resume=resume, overwrite=overwrite, characters=characters)
     if output is None:
         if resume:
             raise OutputError("--resume needs --output, --sidecars or --output-dir")
+        if stdout is None:
+            raise OutputError("standard output is closed: use --output")
         return StreamWriter(stdout, form, characters=characters)
     if form not in ROW_FORMATS or is_url(output):
         if resume:
             raise OutputError(f"--resume needs a local file in a row format ({', '.join(ROW_FORMATS)})")
-        if not overwrite and not is_url(output) and Path(output).exists():
+        if not overwrite and not is_url(output) and Path(output).is_file():
             raise OutputError(f"{output} exists: use --overwrite to replace it")
+        make_ready(output)
         return DocumentWriter(output, form, characters=characters)
-    if Path(output).exists() and not (resume or overwrite):
+    if Path(output).is_file() and not (resume or overwrite):
         raise OutputError(f"{output} exists: use --resume to continue it or --overwrite to replace it")
-    return JournalWriter(Path(output), form, resume=resume, characters=characters)
+    return JournalWriter(Path(output), form, resume=resume, characters=characters, settings=settings)
 
 
 def _document(rows: Sequence[Row], form: str, characters: bool) -> str:

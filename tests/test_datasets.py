@@ -187,3 +187,37 @@ def test_check_command(faulty, tmp_path):
     with Image.open(io.BytesIO(sheet.read_bytes())) as image:
         assert image.width == 1600
     assert CliRunner().invoke(main, ["data", "check", str(tmp_path / "none")]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("data.mdb", b"no database", "not a readable LMDB"),
+        ("page.xml", b'<PcGts><Page imageFilename="a.png"><TextLine><Coords points="1,2 3"/><TextEquiv><Unicode>x'
+         b"</Unicode></TextEquiv></TextLine></Page></PcGts>", "malformed coordinates"),
+        ("page.xml", b'<PcGts><Page imageFilename="a.png"><TextLine><Coords points=""/><TextEquiv><Unicode>x'
+         b"</Unicode></TextEquiv></TextLine></Page></PcGts>", "malformed coordinates"),
+        ("page.xml", b'<alto><TextLine HPOS=""/></alto>', "malformed coordinates"),
+        ("labels.jsonl", b'{"file": "a.png", "text": null}', "expected an object"),
+        ("labels.jsonl", b'{"file": "a.png", "text": "\\ud800"}', "no valid text"),
+    ],
+)  # fmt: skip
+def test_more_malformed_labels_are_one_sentence(tmp_path, name, content, says):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DatasetError, match=says):
+        load_samples(tmp_path)
+
+
+def test_a_folder_in_place_of_a_label_is_one_sentence(tmp_path):
+    (tmp_path / "x.gt.txt").mkdir()
+    (tmp_path / "x.png").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"x\.gt\.txt: cannot read labels"):
+        load_samples(tmp_path)
+
+
+def test_labels_end_where_their_lines_end(tmp_path):
+    (tmp_path / "labels.tsv").write_bytes("a.png\tone\u2028two\x0cthree\r\n\r\nb.png\tfour\n".encode())
+    assert [sample.text for sample in load_samples(tmp_path)] == ["one\u2028two\x0cthree", "four"]
+    (tmp_path / "labels.tsv").unlink()
+    (tmp_path / "labels.csv").write_bytes(b'file,text\r\na.png,"two\r\nlines"\r\n')
+    assert [sample.text for sample in load_samples(tmp_path)] == ["two\r\nlines"]

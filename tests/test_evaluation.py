@@ -77,7 +77,7 @@ def test_command(models, data, tmp_path):
     for seed in (2, 3):
         arguments += ["--model", str(models / f"m{seed}.safetensors")]
     result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1, result.output  # one picture is broken
     assert "m3.safetensors against m2.safetensors" in result.output
     assert len(json.loads(figures.read_text("utf-8"))["reports"]) == 2
     embedded = json.loads(page.read_text("utf-8").split('id="data">')[1].split("</script>")[0])
@@ -89,3 +89,16 @@ def test_wrong_use(tmp_path, data):
     assert CliRunner().invoke(main, ["evaluate", "--data", str(tmp_path)]).exit_code == 2
     missing = CliRunner().invoke(main, ["evaluate", "--data", str(data), "--model", "none.safetensors"])
     assert missing.exit_code == 2 and "no such weights" in missing.output
+
+
+def test_what_cannot_be_measured_is_one_sentence(models, tmp_path):
+    (tmp_path / "labels.tsv").write_text("none.png\ttext\n")
+    model = str(models / "m2.safetensors")
+    for command in ("evaluate", "calibrate"):
+        output = ["-o", str(tmp_path / "c.safetensors")] if command == "calibrate" else []
+        result = CliRunner().invoke(main, [command, "--data", str(tmp_path), "--model", model, *output])
+        assert result.exit_code in (1, 2) and "none.png: cannot open file" in result.output
+    for wrong in (["--json", str(tmp_path)], ["--html", str(tmp_path / "labels.tsv" / "x.html")], ["--device", "zz"]):
+        result = CliRunner().invoke(main, ["evaluate", "--data", str(tmp_path), "--model", model, *wrong])
+        assert result.exit_code == 2 and "Traceback" not in result.output, result.output
+        assert wrong[1] in result.output

@@ -192,3 +192,19 @@ def test_a_thousand_mutated_files_give_a_line_or_one_sentence():
             assert "\n" not in str(error)
         else:
             assert line.shape[0] == 32
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 10), (10, 0)])
+def test_pictures_without_pixels_are_refused(size):
+    with pytest.raises(ImageError, match="shows nothing"):
+        load(Image.new("L", size))
+
+
+def test_premultiplied_grey_is_put_on_white():
+    assert load(Image.new("LA", (4, 4), (0, 0)).convert("La")).min() == 255
+
+
+@pytest.mark.parametrize("wrong", [None, 5, [b"x"]])
+def test_what_is_no_picture_at_all_is_a_type_error(wrong):
+    with pytest.raises(TypeError, match="a picture is a path"):
+        load(wrong)

@@ -1,6 +1,7 @@
 import io
 import os
 import tarfile
+import threading
 import zipfile
 
 import pytest
@@ -47,8 +48,36 @@ def test_globs_and_order(tree):
 
 def test_missing_places_are_named(tree):
     for place in ("none", "*.tif"):
-        with pytest.raises(SourceError, match="no such file"):
-            list(find([str(tree / place)]))
+        missing, there = find([str(tree / place), str(tree / "b.png")])
+        assert missing.error == f"{tree / place}: no such file or folder" and there.error is None
+    (nameless,) = find([""])
+    assert nameless.error == "'': no such file or folder"
+
+
+def test_one_closed_folder_does_not_hide_the_others(tree, monkeypatch):
+    (tree / "closed").mkdir()
+    scan = os.scandir
+
+    def refusing(folder):
+        if folder.endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    items = list(find([str(tree)], recursive=True))
+    assert [item.error for item in items if item.error] == [
+        f"{tree / 'closed'}: cannot list folder (Permission denied)"
+    ]
+    assert sum(item.error is None for item in items) >= 2
+
+
+def test_pipes_are_read_once(tree):
+    os.mkfifo(tree / "pipe")
+    feeder = threading.Thread(target=lambda: (tree / "pipe").write_bytes(png(3)))
+    feeder.start()
+    (item,) = find([str(tree / "pipe")])
+    feeder.join()
+    assert item.content() == png(3)
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tgz"])
@@ -79,6 +108,30 @@ def test_damaged_archive_is_an_item_with_a_reason(tree):
     (tree / "bad.zip").write_bytes(whole.getvalue()[:-30])
     (item,) = find([str(tree / "bad.zip")])
     assert "damaged archive" in item.error
+
+
+def test_a_damaged_member_does_not_hide_the_others(tree):
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        for number in range(3):
+            archive.writestr(f"{number}.png", png(number))
+    spoilt = whole.getvalue().replace(png(1)[-20:], bytes(20), 1)
+    (tree / "spoilt.zip").write_bytes(spoilt)
+    first, second, third = find([str(tree / "spoilt.zip")])
+    assert first.error is None and third.error is None and third.content() == png(2)
+    assert second.error.startswith(f"{tree}/spoilt.zip/1.png: damaged in its archive")
+
+
+def test_locked_members_say_so(tree):
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.writestr("1.png", png())
+    data = bytearray(whole.getvalue())
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    (tree / "locked.zip").write_bytes(data)
+    (item,) = find([str(tree / "locked.zip")])
+    assert "encrypted" in item.error and "ZipInfo" not in item.error
 
 
 def test_archive_members_do_not_inflate_without_end(tree, monkeypatch):

@@ -27,12 +27,18 @@ def attend(
     kind = Path(output).suffix.lower()
     if kind not in (".png", ".gif", ".html"):
         raise click.UsageError(f"{output}: the output must end in .png, .gif or .html")
+    if kind == ".html" and (layer is not None or head is not None):
+        raise click.UsageError("an HTML page shows the mean; choose --layer and --head for .png and .gif")
+    if Path(output).exists() and Path(image).exists() and Path(output).samefile(image):
+        raise click.UsageError(f"{output}: would replace the picture itself")
     from ocrformer import attention_pictures
     from ocrformer.image import ImageError
+    from ocrformer.journal import make_ready
     from ocrformer.model.network import WeightsError
     from ocrformer.reader import OCRformer
 
     try:
+        make_ready(output)
         attention = OCRformer.from_pretrained(model, device).attend(image, DecodeOptions(mode=mode))
         if kind == ".png":
             attention_pictures.sheet(attention, layer=layer, head=head).save(output)

@@ -22,13 +22,17 @@ def calibrate(places: tuple[str, ...], model: str, output: str) -> None:
     from ocrformer.datasets import DatasetError, load_samples
     from ocrformer.evaluation import evaluate
     from ocrformer.inspection import split
+    from ocrformer.journal import make_ready
     from ocrformer.model.network import WeightsError, save
     from ocrformer.reader import OCRformer
 
     try:
+        make_ready(output)
         samples = [sample for place in places for sample in load_samples(place)]
         reader = OCRformer.from_pretrained(model)
         done = evaluate(reader, "calibration", samples, DecodeOptions())
+        for failure in done.failures:
+            click.echo(f"ocrformer: {failure}", err=True)
         right = [bool(edits == 0) for edits in done.distances()[0]]
         sure = [line.confidence for line in done.lines]
         fitting, rest = split(done.samples, 0.5)
@@ -36,8 +40,6 @@ def calibrate(places: tuple[str, ...], model: str, output: str) -> None:
         fitted = fit_temperature([sure[i] for i in fitting], [right[i] for i in fitting], present)
     except (DatasetError, WeightsError, ValueError) as error:
         raise click.UsageError(str(error)) from None
-    for failure in done.failures:
-        click.echo(f"ocrformer: {failure}", err=True)
     save(output, with_temperature(reader.bundle, fitted))
     others = [sure[i] for i in rest], [right[i] for i in rest]
     before, after = (calibration_of(*others, ratio) for ratio in (1.0, fitted / present))

@@ -29,12 +29,15 @@ def check(path: str, model: str, sheet: str | None) -> None:
     need("rapidfuzz", "train")
     from ocrformer.datasets import DatasetError, load_samples
     from ocrformer.inspection import inspect, summary
+    from ocrformer.journal import OutputError, make_ready
     from ocrformer.model.network import WeightsError, load
 
     try:
+        if sheet:
+            make_ready(sheet)
         samples = load_samples(path)
         bundle = load(_weights(model))
-    except (DatasetError, WeightsError) as error:
+    except (DatasetError, WeightsError, OutputError) as error:
         raise click.UsageError(str(error)) from None
     found = inspect(samples, bundle.charset, bundle.network.config.height)
     for line in summary(found):
@@ -44,7 +47,7 @@ def check(path: str, model: str, sheet: str | None) -> None:
 
         shown = list(found.lines.items())[:: max(1, len(found.lines) // 120)][:120]
         pictures = [picture_of(line) for _, line in shown]
-        contact_sheet(pictures, [[samples[index].text] for index, _ in shown]).save(sheet)
+        contact_sheet(pictures, [[samples[index].text] for index, _ in shown]).save(sheet, "PNG")
     sys.exit(0 if found.sound else 1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,23 +35,30 @@ def evaluate(
 ) -> None:
     """Measure models on labelled lines: CER, WER, exact lines, word F1, confusions, calibration.
 
-    PATH is a folder or file in any of the formats that `ocrformer data check` knows.
+    PATH is a folder or file in any of the formats that `ocrformer data check` knows. Exit status: 0 all pictures were
+    read, 1 some could not be, 2 wrong use.
     """
     need("rapidfuzz", "train")
     from ocrformer import evaluation
     from ocrformer.datasets import DatasetError, load_samples
     from ocrformer.evaluation_page import evaluation_page
-    from ocrformer.journal import put
+    from ocrformer.journal import OutputError, make_ready, put
     from ocrformer.model.network import WeightsError
     from ocrformer.reader import OCRformer
 
     try:
+        for target in (as_json, html):
+            if target and target != "-":
+                make_ready(target)
         data = [(Path(place).name, load_samples(place)) for place in places]
         readers = [OCRformer.from_pretrained(model, device, runtime) for model in models or ("default",)]
-    except (DatasetError, WeightsError) as error:
+    except (DatasetError, WeightsError, OutputError) as error:
         raise click.UsageError(str(error)) from None
     options = DecodeOptions(mode=mode)
     done = [evaluation.evaluate(reader, name, samples, options) for name, samples in data for reader in readers]
+    for one in done:
+        if not one.lines:
+            raise click.ClickException(f"{one.data}: none of its pictures could be read: {one.failures[0]}")
     results = [evaluation.report(one) for one in done]
     pairs = _pairs(done, len(readers))
     comparisons = [evaluation.compared(first, second) for first, second in pairs]
@@ -63,6 +71,8 @@ def evaluate(
         put(as_json, json.dumps(figures, ensure_ascii=False, indent=1) + "\n")
     if html:
         put(html, evaluation_page(done, figures))
+    if any(one.failures for one in done):
+        sys.exit(1)
 
 
 def _pairs(done: list[Evaluation], count: int) -> list[tuple[Evaluation, Evaluation]]:

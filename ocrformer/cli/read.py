@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -9,12 +10,12 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ocrformer.cli.extras import need
+from ocrformer.cli.targets import output_format, writer_for
 from ocrformer.config import MODES, DecodeOptions
 from ocrformer.outputs import FORMATS
 from ocrformer.sources import SourceError
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 @click.option("--device", help="cpu, cuda, ... [a GPU if there is one]")
 @click.option("--runtime", default="auto", show_default=True, help="torch, onnx or an ONNX file runs the encoder.")
 @click.option("--batch-size", default="auto", metavar="N", help="Lines of usual width per batch. [auto]")
-@click.option("--threads", type=click.IntRange(1), help="Threads of the model. [all cores]")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Threads of the model. [all cores]")
 @click.option("--engine", type=click.Choice(("local", "ray")), default="local", show_default=True, help="Who reads.")
 @click.option("--address", metavar="ADDRESS", help="Ray cluster to join, auto for the nearest. [one on this machine]")
 @click.option("--actors", type=click.IntRange(1), help="Readers of the Ray engine, one core each. [all cores]")
@@ -68,46 +69,42 @@ def read(paths: tuple[str, ...], **options: Any) -> None:
     from ocrformer.model.network import WeightsError
 
     try:
-        sys.exit(_run(list(_places(paths)), options))
+        places = list(_places(paths))
+        with _stop_signals() as stopped:
+            sys.exit(_run(places, options, stopped))
     except (SourceError, OutputError, WeightsError, CharsetError) as error:
         raise click.UsageError(str(error)) from None
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise  # whoever read our output has seen enough; click ends quietly
+        raise click.UsageError(f"cannot write the output ({error.strerror})") from None
 
 
 def _places(paths: tuple[str, ...]) -> Iterator[str]:
     for path in paths:
         if path == "-":
-            yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+            yield from (line.rstrip("\r\n").removeprefix("\ufeff") for line in sys.stdin if line.strip())
         else:
             yield path
 
 
-def _run(places: list[str], options: dict[str, Any]) -> int:
+def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
     from ocrformer.journal import put
     from ocrformer.report import Report
     from ocrformer.sources import count, find
     from ocrformer.transcribe import Summary, Windows
-    from ocrformer.writers import open_writer
 
-    single = all(Path(place).is_file() and not place.endswith((".zip", ".tar", ".tgz", ".gz")) for place in places)
-    form = options["form"] or ("txt" if single else "jsonl")
-    boxes = options["characters"] or form in ("hocr", "alto", "page")
+    form = output_format(places, options)
     reader = _reader(options)
-    decode = _decode_options(reader, options, boxes)
-    writer = open_writer(
-        form,
-        output=options["output"],
-        sidecars=options["sidecars"],
-        folder=options["output_dir"],
-        resume=options["resume"],
-        overwrite=options["overwrite"],
-        characters=options["characters"],
-        stdout=sys.stdout,
-    )
+    decode = _decode_options(reader, options, boxes=options["characters"] or form in ("hocr", "alto", "page"))
+    writer = writer_for(form, options)
     report = Report() if options["report"] else None
     summary = Summary()
-    windows = Windows(find(places, recursive=options["recursive"]), writer.is_done)
+    windows = Windows(map(writer.admit, find(places, recursive=options["recursive"])), writer.is_done)
     total = count(places, recursive=options["recursive"]) if sys.stderr.isatty() else None
-    with _engine(reader, decode, options) as engine, _stop_signals() as stopped, _progress(total) as bar:
+    with _engine(reader, decode, options) as engine, _progress(total) as bar:
         advance = _advance(bar, windows, summary)
         for results in engine.run(windows):
             if options["fail_fast"]:
@@ -123,7 +120,7 @@ def _run(places: list[str], options: dict[str, Any]) -> int:
         click.echo(str(summary), err=True)
     if stopped:
         return 128 + stopped[0]
-    return 1 if summary.failed else 0
+    return 1 if summary.failed or writer.failed else 0
 
 
 def _take(results: list[Result], writer: Writer, summary: Summary, report: Report | None) -> None:
@@ -191,18 +188,17 @@ def _reader(options: dict[str, Any]) -> OCRformer:
 
     if options["threads"]:
         torch.set_num_threads(options["threads"])
-    try:
-        return OCRformer.from_pretrained(options["model"], options["device"], options["runtime"])
-    except RuntimeError as error:  # torch's word for an unknown or absent device
-        raise click.UsageError(str(error).splitlines()[0]) from None
+    return OCRformer.from_pretrained(options["model"], options["device"], options["runtime"])
 
 
-def _decode_options(reader: OCRformer, options: dict[str, Any], boxes: bool) -> DecodeOptions:
+def _decode_options(reader: OCRformer, options: dict[str, Any], *, boxes: bool) -> DecodeOptions:
     if options["charset"] is not None:
+        if not options["charset"].strip():
+            raise click.UsageError("--charset names no character")
         reader.charset.encode(options["charset"])  # an unknown character is an error before anything is read
     pixels = DecodeOptions.batch_pixels
     if options["batch_size"] != "auto":
-        if not options["batch_size"].isdigit() or options["batch_size"] == "0":
+        if not options["batch_size"].isdecimal() or not int(options["batch_size"]):
             raise click.UsageError(f"--batch-size must be auto or a number, got {options['batch_size']!r}")
         pixels = 256 * int(options["batch_size"])
     return DecodeOptions(mode=options["mode"], allowed=options["charset"], boxes=boxes, batch_pixels=pixels)

@@ -43,7 +43,12 @@ def write_lines(
 
     Returns:
         The number of lines written.
+
+    Raises:
+        FileExistsError: If the folder holds labelled lines.
     """
+    if (folder / "labels.tsv").exists():
+        raise FileExistsError(f"{folder} holds labelled lines already: name another folder")
     charset = Charset.default()
     faces = load_faces(font_places(fonts), charset)
     config = SyntheticConfig(text=list(text), korean=korean, korean_text=list(korean_text))

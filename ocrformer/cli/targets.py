@@ -1,0 +1,62 @@
+"""What `ocrformer read` writes, and where, from its options."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ocrformer.sources import SourceError, exists
+
+if TYPE_CHECKING:
+    from ocrformer.writers import Writer
+
+_ARCHIVES = (".zip", ".tar", ".tgz", ".gz")
+
+
+def output_format(places: list[str], options: dict[str, Any]) -> str:
+    """The output format.
+
+    Raises:
+        SourceError: If there is nothing at any place.
+        OutputError: If the format cannot hold what will be read.
+    """
+    from ocrformer.journal import OutputError
+
+    if places and not any(map(exists, places)):
+        raise SourceError(f"{places[0] or repr(places[0])}: no such file or folder")
+    single = all(os.path.isfile(place) and not place.endswith(_ARCHIVES) for place in places)  # noqa: PTH113 - pathlib raises
+    form: str = options["form"] or ("txt" if single else "jsonl")
+    if form == "page" and not (options["sidecars"] or options["output_dir"]) and not (single and len(places) == 1):
+        raise OutputError("PAGE describes one image a file: use --sidecars or --output-dir")
+    return form
+
+
+def writer_for(form: str, options: dict[str, Any]) -> Writer:
+    """The writer that the options ask for.
+
+    Raises:
+        OutputError: If they contradict each other, or something would be replaced that may not be.
+    """
+    from ocrformer.journal import OutputError, make_ready
+    from ocrformer.writers import open_writer
+
+    report = options["report"]
+    if report:
+        make_ready(report)
+        if options["output"] and Path(report).absolute() == Path(options["output"]).absolute():
+            raise OutputError(f"{report}: --output and --report must be two files")
+        if Path(report).is_file() and not (options["overwrite"] or options["resume"]):
+            raise OutputError(f"{report} exists: use --overwrite to replace it")
+    return open_writer(
+        form,
+        output=options["output"],
+        sidecars=options["sidecars"],
+        folder=options["output_dir"],
+        resume=options["resume"],
+        overwrite=options["overwrite"],
+        characters=options["characters"],
+        stdout=sys.stdout,
+        settings={name: options[name] for name in ("model", "mode", "charset", "min_confidence")},
+    )

@@ -1,0 +1,156 @@
+"""Where `ocrformer read` writes: nothing is lost, replaced or mixed without a word."""
+
+import csv
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image, ImageDraw
+
+from ocrformer.cli import main
+from ocrformer.model.network import save
+from tests.conftest import tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    bundle = tiny_bundle(seed=2)
+    bundle.network.ctc_head.weight.data *= 8
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save(path, bundle)
+    return str(path)
+
+
+def picture(path, text="line"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.new("L", (120, 28), 255)
+    ImageDraw.Draw(image).text((3, 6), text, fill=0)
+    image.save(path)
+    return path
+
+
+@pytest.fixture
+def read(model, tmp_path, monkeypatch):
+    """The command, run in a folder with a.png and b.png."""
+    monkeypatch.chdir(tmp_path)
+    for name in "ab":
+        picture(tmp_path / f"{name}.png", name)
+
+    def invoke(*arguments, code):
+        result = CliRunner().invoke(main, ["read", "--model", model, *map(str, arguments)])
+        assert result.exit_code == code, result.output
+        assert "Traceback" not in result.output
+        return result
+
+    return invoke
+
+
+def test_equal_names_from_two_folders_do_not_replace_each_other(read, tmp_path):
+    for folder in ("x", "y"):
+        picture(tmp_path / folder / "s.png", folder)
+    result = read("x", "y", "--output-dir", "out", code=1)
+    assert [path.name for path in Path("out").iterdir()] == ["s.png.jsonl"]
+    assert "y/s.png: out/s.png.jsonl is for x/s.png already" in result.stderr
+
+
+def test_rows_of_equal_names_are_all_kept(read):
+    read("a.png", "a.png", "b.png", "-f", "csv", "-o", "rows.csv", code=0)
+    rows = list(csv.reader(Path("rows.csv").read_text("utf-8").splitlines()))
+    assert [row[0] for row in rows[1:]] == ["a.png", "a.png", "b.png"]
+
+
+@pytest.mark.parametrize("size", [0, 3, 50])
+def test_resuming_a_file_that_was_cut_anywhere(read, size):
+    read("a.png", "b.png", "-f", "csv", "-o", "rows.csv", code=0)
+    whole = Path("rows.csv").read_bytes()
+    os.truncate("rows.csv", size)
+    read("a.png", "b.png", "-f", "csv", "-o", "rows.csv", "--resume", code=0)
+    assert Path("rows.csv").read_bytes() == whole
+
+
+@pytest.mark.parametrize("other", ["-f jsonl", "--mode ctc", "--charset abc", "--min-confidence 0.5"])
+def test_resuming_with_other_options_is_refused(read, other):
+    options = ["-f", "csv", "-o", "rows.csv"]
+    read("a.png", *options, code=0)
+    before = Path("rows.csv").read_bytes()
+    result = read("a.png", "b.png", *options, *other.split(), "--resume", code=2)
+    assert "begun with other options" in result.stderr
+    assert Path("rows.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("journal", ["garbage\n", "5\n", '{"a": 1}\n[1]\n'])
+def test_a_damaged_journal_is_one_sentence(read, journal):
+    read("a.png", "-f", "csv", "-o", "rows.csv", code=0)
+    Path("rows.csv.journal").write_text(journal)
+    result = read("a.png", "-f", "csv", "-o", "rows.csv", "--resume", code=2)
+    assert "rows.csv" in result.stderr and "--overwrite" in result.stderr
+
+
+def test_what_failed_before_still_counts_on_resuming(read):
+    Path("bad.png").write_bytes(b"\x89PNG")
+    read("a.png", "bad.png", "-f", "jsonl", "-o", "rows.jsonl", code=1)
+    read("a.png", "bad.png", "-f", "jsonl", "-o", "rows.jsonl", "--resume", code=1)
+    assert len(Path("rows.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_missing_place_among_others_is_a_row(read):
+    result = read("a.png", "none.png", "b.png", "-f", "json", code=1)
+    rows = json.loads(result.stdout)
+    assert [row["status"] == "failed" for row in rows] == [False, True, False]
+    assert "none.png: no such file or folder" in rows[1]["error"]
+
+
+def test_sidecars_beside_an_archive(read, tmp_path):
+    with zipfile.ZipFile("more.zip", "w") as archive:
+        archive.write("a.png")
+    result = read(tmp_path, "--sidecars", "-f", "txt", code=1)
+    assert "nothing can be put beside a member of an archive" in result.stderr
+    assert Path("a.png.txt").exists() and Path("b.png.txt").exists()
+
+
+@pytest.mark.parametrize("where", [["--sidecars"], ["--output-dir", "."]])
+def test_written_files_are_replaced_on_demand_alone(read, where):
+    Path("a.png.txt").write_text("by hand")
+    result = read("a.png", "b.png", *where, code=1)
+    assert "a.png.txt exists" in result.stderr and Path("a.png.txt").read_text() == "by hand"
+    assert Path("b.png.txt").exists()
+    read("a.png", "b.png", *where, "--overwrite", code=0)
+    assert Path("a.png.txt").read_text() != "by hand"
+
+
+def test_reports_do_not_replace_other_files(read):
+    assert "two files" in read("a.png", "-o", "same", "--report", "same", code=2).stderr
+    before = Path("b.png").read_bytes()
+    assert "b.png exists" in read("a.png", "--report", "b.png", code=2).stderr
+    assert Path("b.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-o", "folder", "--overwrite"],
+        ["-f", "json", "-o", "folder", "--overwrite"],
+        ["-o", "b.png/x.txt"],
+        ["-f", "json", "-o", "b.png/x.json"],
+        ["--output-dir", "b.png"],
+        ["--report", "b.png/x.html"],
+        ["--report", "folder"],
+    ],
+    ids=" ".join,
+)
+def test_places_that_cannot_be_written_are_named_before_reading(read, options):
+    Path("folder").mkdir()
+    result = read("a.png", *options, code=2)
+    assert options[-1] in result.stderr or "folder" in result.stderr
+    assert sorted(path.name for path in Path().iterdir()) == ["a.png", "b.png", "folder"]
+
+
+@pytest.mark.parametrize("form", ["txt", "json", "jsonl", "csv", "tsv"])
+def test_names_that_are_no_text_are_written_escaped(read, form):
+    name = os.fsdecode(b"bad\xff.png")
+    Path(name).write_bytes(b"\x89PNG")
+    read("a.png", name, "-f", form, "-o", "rows", code=1)
+    assert form == "txt" or "bad" in Path("rows").read_text("utf-8")

@@ -29,7 +29,7 @@ def sheet(attention: Attention, *, layer: int | None = None, head: int | None = 
     canvas = Image.new("RGB", (_LABEL + width + 8, (height + 8) * (len(strips) + 1) + 8), "white")
     pen = ImageDraw.Draw(canvas)
     canvas.paste(plain, (_LABEL, 8))
-    font = font_for("␣".join(attention.characters), 26)
+    font = font_for("␣" + "".join(attention.characters), 26)
     for number, (text, strip) in enumerate(zip(attention.characters, strips, strict=True), 1):
         top = 8 + number * (height + 8)
         canvas.paste(strip, (_LABEL, top))

@@ -11,6 +11,8 @@ import torch
 from ocrformer.charset import Charset
 from ocrformer.config import ModelConfig
 from ocrformer.model.network import Bundle, Network
+from ocrformer.training.fonts import Face, load_faces
+from ocrformer.training.text import TextSource
 
 ROOT = Path(__file__).parent.parent
 TINY = ModelConfig(
@@ -57,3 +59,15 @@ def real_lines(real_folder: Path | None) -> Path:
     if real_folder is None:
         pytest.skip("no real lines at hand (set OCRFORMER_DATA)")
     return real_folder
+
+
+@pytest.fixture(scope="session")
+def faces(fonts: Path) -> list[Face]:
+    """Faces of those fonts but the mathematical symbols."""
+    return load_faces([fonts], Charset.default(), exclude=["cmex", "cmsy", "cmmi"])
+
+
+@pytest.fixture(scope="session")
+def source() -> TextSource:
+    """English texts from word frequencies."""
+    return TextSource(Charset.default())

@@ -5,27 +5,14 @@ import random
 import numpy as np
 import pytest
 
-from ocrformer.charset import Charset
 from ocrformer.image import PAPER, prepare
-from ocrformer.training import degrade, ink, render, text
+from ocrformer.training import degrade, ink, render
 from ocrformer.training.batches import Buckets, StepSampler, to_batch
-from ocrformer.training.fonts import load_faces
 from ocrformer.training.lines import Key, LineFactory, Voice
 from ocrformer.training.synth import write_lines
 
-CHARSET = Charset.default()
 LAYOUTS = [render.DOCUMENT, render.RECEIPT, render.SCREEN]
 WEARS = [degrade.DOCUMENT, degrade.RECEIPT, degrade.SCREEN, degrade.PHOTO]
-
-
-@pytest.fixture(scope="module")
-def source():
-    return text.TextSource(CHARSET)
-
-
-@pytest.fixture(scope="module")
-def faces(fonts):
-    return load_faces([fonts], CHARSET, exclude=["cmex", "cmsy", "cmmi"])  # mathematical symbols
 
 
 @pytest.fixture(scope="module")

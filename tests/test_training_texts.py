@@ -15,16 +15,6 @@ CHARSET = Charset.default()
 MIXTURES = [text.DOCUMENT, text.RECEIPT, text.SCREEN]
 
 
-@pytest.fixture(scope="module")
-def source():
-    return text.TextSource(CHARSET)
-
-
-@pytest.fixture(scope="module")
-def faces(fonts):
-    return load_faces([fonts], CHARSET, exclude=["cmex", "cmsy", "cmmi"])  # mathematical symbols
-
-
 # Text
 
 

@@ -75,9 +75,9 @@ class MultiHeadAttention(nn.Module):
             (B, T, d).
         """
         query = self.split(self.query(x))
-        if causal and x.shape[1] != keys.shape[2]:
-            mask, causal = _causal_mask(x.shape[1], keys.shape[2], x.device), False
-        attended = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, is_causal=causal)
+        if causal:
+            mask = _causal_mask(x.shape[1], keys.shape[2], x.device)
+        attended = _attend(query, keys, values, mask)
         out: Tensor = self.output(attended.transpose(1, 2).flatten(2))  # (B, heads, T, head) -> (B, T, d)
         return out
 
@@ -96,9 +96,28 @@ class MultiHeadAttention(nn.Module):
         return out, weights
 
 
+def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """softmax(Q K^T / sqrt(d_k)) V; mask is boolean, broadcastable to (B, heads, T, N)."""
+    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
+        return _attend_by_matrices(query, keys, values, mask)
+    return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+
+
+def _attend_by_matrices(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """The same by two matrix products: in bfloat16 a CPU does that twice as fast as torch's fused kernel."""
+    batch, heads, length, size = query.shape
+    bias = query.new_zeros(1, 1, 1)
+    if mask is not None:
+        bias = query.new_zeros(mask.shape).masked_fill(~mask, -torch.inf)
+        bias = bias.expand(batch, heads, *mask.shape[2:]).flatten(0, 1)  # (B * heads, 1 or T, N)
+    query, keys, values = (x.reshape(batch * heads, -1, size) for x in (query, keys, values))
+    scores = torch.baddbmm(bias, query, keys.transpose(1, 2), alpha=size**-0.5)  # (B * heads, T, N)
+    return torch.bmm(scores.softmax(dim=-1), values).view(batch, heads, length, size)
+
+
 def _causal_mask(queries: int, keys: int, device: torch.device) -> Tensor:
-    """Boolean (T, N): what the last T of N positions may see."""
-    return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
+    """Boolean (1, 1, T, N): what the last T of N positions may see."""
+    return torch.ones(1, 1, queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
 
 
 class FeedForward(nn.Sequential):

@@ -42,7 +42,7 @@ def test_corpora_are_quoted_verbatim(tmp_path):
     corpus.write_text("zweifelsohne quirlig " * 500, "utf-8")
     source = text.TextSource(CHARSET, [corpus])
     rng = random.Random(2)
-    drawn = [source.draw(rng, text.Mixture(1, 0, 0, 0), 40) for _ in range(50)]
+    drawn = [source.draw(rng, text.Mixture(1, 0, 0, 0, 0), 40) for _ in range(50)]
     assert sum("zweifelsohne" in d.lower() or "quirlig" in d.lower() for d in drawn) > 30
 
 
@@ -138,3 +138,20 @@ def test_thin_spaces_and_emphasis_leave_the_text_alone(faces):
     assert style.spelled(text) == text == "".join(run.text for run in style.runs(text))
     assert {run.text: run.gap for run in style.runs(text)}[": "] == 4.0
     assert sum(run.font is other for run in style.runs(text)) == 2
+
+
+def test_old_ones_look_like_small_capital_i_and_stay_figures(faces):
+    font, small = (open_font(faces[0].path, faces[0].index, size, False) for size in (20, 14))
+    style = Style(font, thin=4.0, old_one=small)
+    text = "1811; born 21 May"
+    assert style.spelled(text) == text
+    runs = style.runs(text)
+    assert "".join(run.text for run in runs) == "I8II; born 2I May"
+    assert [run.font is small for run in runs] == [run.text == "I" for run in runs]
+    assert sum(run.gap for run in runs) == 4.0
+
+
+def test_lone_marks_are_drawn(source):
+    rng = random.Random(5)
+    drawn = [source.draw(rng, text.RECEIPT, 1) for _ in range(3000)]
+    assert {":", "@", "RM"} <= set(drawn)

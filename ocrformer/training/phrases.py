@@ -25,6 +25,7 @@ _POLITE = (
     "All prices include tax", "Have a nice day", "Customer copy", "Tax invoice", "Welcome",
     "No exchange without receipt",
 )  # fmt: skip
+_MARKS = ": : : - = * @ % x X / . , # $ & + ( ) | RM QTY NO. No T SR ZR S A PC PCS 1 0 x1 0% 6% 10%".split()
 _TLDS = "com net org co.uk com.my co.kr de fr io gov edu info biz".split()
 _SCREEN = (
     "File Edit View Insert Format Tools Help Window Settings Cancel OK Save Open Close Delete Search Sign in "
@@ -107,6 +108,21 @@ def labelled(rng: Random, words: Words) -> str:
     return f"{key}{rng.choice((': ', ' : ', ' ', ':', ' = ', ' - ', '. '))}{value}"
 
 
+def form(rng: Random, words: Words) -> str:
+    """A field of a form: what is asked, in words of any subject, and perhaps the answer."""
+    asked = " ".join(words(rng) for _ in range(rng.choice((1, 1, 2, 2, 3, 5))))
+    asked = rng.choice((asked.upper(), asked.upper(), asked.title(), asked.capitalize()))
+    if rng.random() < 0.12:
+        asked = rng.choice((f"{rng.randint(1, 40)}. {asked}", f"({rng.choice(string.ascii_lowercase)}) {asked}"))
+    if rng.random() < 0.4:
+        return asked + rng.choice((":", ":", "?", " #", " No.", "", " (Y/N)", ": ______", " ...."))
+    names = " ".join(words(rng) for _ in range(rng.randint(1, 3)))
+    initials = ". ".join(rng.choices(string.ascii_uppercase, k=2))
+    value = rng.choice((date, phone, code, price, quantity))(rng)
+    answer = rng.choice((names.title(), names.upper(), names, f"{initials}. {names.title()}", value, value))
+    return f"{asked}{rng.choice((': ', ': ', ' : ', ' ', ':', ' - '))}{answer}"
+
+
 def receipt(rng: Random, words: Words) -> str:
     """One field or line of a receipt."""
     roll = rng.random()
@@ -118,12 +134,14 @@ def receipt(rng: Random, words: Words) -> str:
         return item(rng, words)
     if roll < 0.76:
         return f"{item(rng, words)} {price(rng)}"
-    if roll < 0.88:
+    if roll < 0.86:
         return address(rng, words)
-    if roll < 0.93:
+    if roll < 0.90:
         return rng.choice(
             (f"{date(rng)} {time_of_day(rng)}", f"{quantity(rng)} {price(rng)} {price(rng)}", web(rng, words))
         )
+    if roll < 0.95:  # a mark or an abbreviation alone in its column
+        return rng.choice((*_MARKS, digits(rng, 1, 2), rng.choice(string.ascii_uppercase)))
     polite = rng.choice(_POLITE)
     frame = rng.choice("**~-=+#.") * rng.randint(1, 6)
     gap = rng.choice(("", " "))

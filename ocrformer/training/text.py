@@ -6,7 +6,7 @@ import itertools
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 
@@ -25,13 +25,16 @@ class Mixture:
 
     running: float
     receipt: float
+    form: float
     screen: float
     rare: float
 
 
-DOCUMENT = Mixture(running=0.80, receipt=0.08, screen=0.02, rare=0.10)
-RECEIPT = Mixture(running=0.16, receipt=0.74, screen=0.02, rare=0.08)
-SCREEN = Mixture(running=0.45, receipt=0.12, screen=0.33, rare=0.10)
+DOCUMENT = Mixture(running=0.75, receipt=0.06, form=0.07, screen=0.02, rare=0.10)
+RECEIPT = Mixture(running=0.15, receipt=0.71, form=0.04, screen=0.02, rare=0.08)
+SCREEN = Mixture(running=0.44, receipt=0.10, form=0.04, screen=0.32, rare=0.10)
+
+_MAKERS: dict[str, phrases.Maker] = {"receipt": phrases.receipt, "form": phrases.form, "screen": phrases.screen}
 
 
 class Lexicon:
@@ -97,13 +100,12 @@ class TextSource:
 
     def draw(self, rng: Random, mixture: Mixture, length: int) -> str:
         """Text of at most roughly `length` characters, of the kind that the mixture asks for."""
-        kind = rng.choices(("running", "receipt", "screen", "rare"), _weights(mixture))[0]
+        shares = asdict(mixture)
+        kind = rng.choices(list(shares), list(shares.values()))[0]
         if kind == "running":
             text = self._case(rng, self._running(rng, length))
-        elif kind == "rare":
-            text = self._joined(rng, length, self._rare)
         else:
-            text = self._joined(rng, length, phrases.receipt if kind == "receipt" else phrases.screen)
+            text = self._joined(rng, length, _MAKERS.get(kind, self._rare))
         if self.korean and rng.random() < 0.1:
             text = phrases.korean_quoted(rng, text)
         if self.korean and rng.random() < 0.2:
@@ -168,10 +170,6 @@ class TextSource:
         for character in self.charset.missing(text):
             text = text.replace(character, "")
         return normalise(text)
-
-
-def _weights(mixture: Mixture) -> tuple[float, float, float, float]:
-    return mixture.running, mixture.receipt, mixture.screen, mixture.rare
 
 
 def _decorate(rng: Random, text: str) -> str:

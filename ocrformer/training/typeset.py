@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from PIL import ImageDraw, ImageFont
@@ -11,6 +11,7 @@ from PIL import ImageDraw, ImageFont
 from ocrformer.training.fonts import Face, open_font
 
 _SMALL_CAPITALS = 0.78  # height of small capitals to that of capitals
+_OLD_ONE = 0.7  # height of an old-style 1, which many old types draw as a small I, to that of capitals
 _BEFORE_PUNCTUATION = re.compile(r"(?<=[^\s;:!?])(?=[;:!?])")
 
 
@@ -34,6 +35,7 @@ class Style:
         capitals: Whether the emphasised words are in small capitals.
         span: First emphasised word and the one after the last.
         thin: Space before ; : ! and ? as old books have it, in pixels; no space in the text.
+        old_one: Font in which a capital I stands for the figure 1.
     """
 
     font: ImageFont.FreeTypeFont
@@ -42,6 +44,7 @@ class Style:
     capitals: bool = False
     span: tuple[int, int] = (0, 0)
     thin: float = 0.0
+    old_one: ImageFont.FreeTypeFont | None = None
 
     def spelled(self, text: str) -> str:
         """The text as a reader would write it: small capitals as capitals."""
@@ -56,6 +59,8 @@ class Style:
         parts = [Run(before, self.font), *self._emphasised(emphasised), Run(after, self.font)]
         if self.thin:
             parts = [piece for run in parts for piece in self._loosened(run)]
+        if self.old_one:
+            parts = [piece for run in parts if run.text for piece in self._with_old_ones(run, self.old_one)]
         return [run for run in parts if run.text]
 
     def length(self, run: Run) -> float:
@@ -85,6 +90,12 @@ class Style:
         first, *others = _BEFORE_PUNCTUATION.split(run.text)
         return [Run(first, run.font, run.gap), *(Run(part, run.font, self.thin) for part in others)]
 
+    def _with_old_ones(self, run: Run, font: ImageFont.FreeTypeFont) -> list[Run]:
+        first, *others = (
+            Run("I", font) if part == "1" else Run(part, run.font) for part in re.split("(1)", run.text) if part
+        )
+        return [replace(first, gap=run.gap), *others]
+
 
 def _in_capitals(text: str) -> str:
     """Capitals, save for Latin-1 letters whose capital is none of Latin-1."""
@@ -105,12 +116,14 @@ def draw_style(rng: Random, face: Face, sibling: Face | None, size: int, bookish
     font = open_font(face.path, face.index, size, shaped)
     features = ("onum",) if shaped and rng.random() < 3 * bookish else ()
     thin = size * rng.uniform(0.05, 0.25) if rng.random() < bookish else 0.0
+    old_one = open_font(face.path, face.index, max(6, round(_OLD_ONE * size)), shaped)
+    plain = Style(font, features, thin=thin, old_one=old_one if rng.random() < 0.7 * bookish else None)
     first = rng.choice((0, 0, 0, rng.randint(1, 6)))
     span = (first, first + rng.choice((1, 1, 2, 3, 40)))
     roll = rng.random()
     if roll < 0.5 * bookish and not face.capitals_only:
         small = open_font(face.path, face.index, max(6, round(_SMALL_CAPITALS * size)), shaped)
-        return Style(font, features, small, True, span, thin)
+        return replace(plain, emphasis=small, capitals=True, span=span)
     if roll < 2 * bookish and sibling is not None:
-        return Style(font, features, open_font(sibling.path, sibling.index, size, shaped), False, span, thin)
-    return Style(font, features, thin=thin)
+        return replace(plain, emphasis=open_font(sibling.path, sibling.index, size, shaped), span=span)
+    return plain

@@ -22,7 +22,7 @@ def price(rng: Random) -> str:
     whole = rng.choice((rng.randint(0, 9), rng.randint(0, 99), rng.randint(0, 999), rng.randint(0, 99999)))
     cents = rng.choice(("00", "50", "90", "95", "99", f"{rng.randint(0, 99):02d}", f"{rng.randint(0, 99):02d}"))
     style = rng.random()
-    if style < 0.6:
+    if style < 0.66:
         amount = f"{whole:,}.{cents}" if rng.random() < 0.5 else f"{whole}.{cents}"
     elif style < 0.75:
         amount = f"{whole:,}".replace(",", ".") + f",{cents}"

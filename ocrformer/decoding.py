@@ -72,17 +72,23 @@ def _predict(
     return logits.float().log_softmax(dim=-1)
 
 
-@dataclass
 class _Draft:
-    """A line under verification: accepted ids, the rest of the draft, what the last failure dropped."""
+    """A line under verification: its draft, the ids accepted so far, and how the two line up.
 
-    done: list[int]
-    rest: list[int]
-    scores: npt.NDArray[np.float32]
-    dropped: int | None = None
+    Args:
+        draft: A guess of the ids.
+    """
+
+    def __init__(self, draft: Sequence[int]) -> None:
+        self.draft = np.array(draft, np.int64)
+        self.done: list[int] = []
+        self.scores = np.zeros(0, np.float32)
+        self._resume = 0  # where the draft goes on
+        self._costs = np.arange(len(draft) + 1)  # edit distances of what is done to every beginning of the draft
 
     def target(self) -> list[int]:
-        return [*self.done, *self.rest, EOS]
+        """What the line would be if the rest of the draft were right."""
+        return [*self.done, *self.draft[self._resume :].tolist(), EOS]
 
     def advance(self, log_probs: npt.NDArray[np.float32], limit: int) -> bool:
         """Accept what agrees with the decoder, and its correction; True once the line is complete.
@@ -91,34 +97,25 @@ class _Draft:
             log_probs: Of the tokens after those that are done, (T, V).
             limit: Most tokens, EOS included.
         """
-        open_ = np.array([*self.rest, EOS][: limit - len(self.done)])
+        open_ = np.append(self.draft[self._resume :], EOS)[: limit - len(self.done)]
         best = log_probs[: len(open_)].argmax(axis=-1)
         differs = np.flatnonzero(best != open_)
-        if not differs.size:
-            self._accept(open_, log_probs)
+        accepted = best[: differs[0] + 1] if differs.size else open_
+        self.scores = np.append(self.scores, log_probs[np.arange(len(accepted)), accepted])
+        self.done += accepted[accepted != EOS].tolist()
+        if not differs.size or accepted[-1] == EOS or len(self.done) >= limit:
             return True
-        first = int(differs[0])
-        tail, correction = self.rest[first:], int(best[first])
-        self._accept(best[: first + 1], log_probs)
-        if correction == EOS or len(self.done) >= limit:
-            return True
-        self._realign(tail, correction, again=first == 0)
+        self._realign(accepted)
         return False
 
-    def _accept(self, ids: npt.NDArray[np.int64], log_probs: npt.NDArray[np.float32]) -> None:
-        self.scores = np.append(self.scores, log_probs[np.arange(len(ids)), ids])
-        self.done += [int(i) for i in ids if i != EOS]
-
-    def _realign(self, tail: list[int], correction: int, *, again: bool) -> None:
-        """Guess how the draft goes on; any guess is right, a good one saves passes."""
-        if len(tail) > 1 and tail[1] == correction:  # the draft had one character too many
-            self.rest, self.dropped = tail[2:], None
-        elif again and self.dropped is not None:  # the draft had lacked a character at the last failure
-            restored = [self.dropped, *tail]
-            self.rest = restored[1:] if restored[0] == correction else restored
-            self.dropped = None
-        else:  # one character for another
-            self.rest, self.dropped = tail[1:], tail[0] if tail else None
+    def _realign(self, accepted: npt.NDArray[np.int64]) -> None:
+        """Go on where the draft's beginning is nearest to what is done: any guess is right, a good one saves passes."""
+        places = np.arange(len(self._costs))
+        for token in accepted:
+            replaced = np.append(np.inf, self._costs[:-1] + (self.draft != token))
+            best = np.minimum(replaced, self._costs + 1)  # the token replaces one of the draft's, or is new
+            self._costs = np.minimum.accumulate(best - places) + places  # the draft has some too many
+        self._resume = int(np.flatnonzero(self._costs == self._costs.min())[-1])
 
 
 def verify(
@@ -128,7 +125,7 @@ def verify(
     limits: Sequence[int],
     bias: Tensor,
     *,
-    finish: bool = True,
+    margins: Sequence[float] | None = None,
 ) -> tuple[list[Hypothesis], list[Hypothesis]]:
     """Greedy autoregressive decoding at the cost of about one pass.
 
@@ -142,14 +139,17 @@ def verify(
         drafts: A guess for each line; it decides the speed, never the result.
         limits: Most tokens of each line, EOS included.
         bias: From `constraint`.
-        finish: Decode step by step what many passes leave unfinished; otherwise such lines keep their drafts.
+        margins: For each line the log-probability that a text must have over its draft's to be of use. A line whose
+            text falls short of that, or takes too many passes, is given up and keeps its draft. Without margins every
+            line is decoded to its end.
 
     Returns:
         The lines as decoded, and the drafts as the decoder scores them.
     """
-    lines = [_Draft([], list(draft), np.zeros(0, np.float32)) for draft in drafts]
+    lines = [_Draft(draft) for draft in drafts]
     active = list(range(len(lines)))
     scored: list[Hypothesis] = []
+    given_up: set[int] = set()
     part, caches, start = memory, decoder.new_caches(), 0
     for _ in range(_MAX_PASSES):
         targets = [lines[i].target() for i in active]
@@ -161,17 +161,23 @@ def verify(
             for row, i in enumerate(active)
             if not lines[i].advance(log_probs[row, len(lines[i].done) - start :], limits[i])
         ]
-        if not going:
-            return [Hypothesis(line.done, line.scores) for line in lines], scored
+        if margins is not None:
+            hopeless = {i for i in active if lines[i].scores.sum() < scored[i].score + margins[i]}
+            given_up |= hopeless
+            going = [row for row in going if active[row] not in hopeless]
         active = [active[row] for row in going]
+        if not active:
+            break
         start = min(len(lines[i].done) for i in active)
         rows = torch.tensor(going, device=memory.mask.device)
         part, caches = part.select(rows), [cache.first(start).select(rows) for cache in caches]
-    finished = [Hypothesis(line.done, line.scores) for line in lines]
-    unfinished = greedy(decoder, part, [limits[i] for i in active], bias) if finish else [scored[i] for i in active]
-    for i, hypothesis in zip(active, unfinished, strict=True):
-        finished[i] = hypothesis
-    return finished, scored
+    texts = [Hypothesis(line.done, line.scores) for line in lines]
+    if margins is None and active:
+        for i, text in zip(active, greedy(decoder, part, [limits[i] for i in active], bias), strict=True):
+            texts[i] = text
+    elif margins is not None:
+        given_up.update(active)
+    return [scored[i] if i in given_up else text for i, text in enumerate(texts)], scored
 
 
 def greedy(decoder: Decoder, memory: Memory, limits: Sequence[int], bias: Tensor) -> list[Hypothesis]:

@@ -25,6 +25,8 @@ _SURE = math.log(0.8)
 """CTC log-probability of a text from which `joint` does not ask the decoder: it would have to hold another text for
 more than four times as probable, which on real lines changes two texts in a thousand."""
 
+_SLACK = 1e-3  # for rounding errors of log-probabilities
+
 
 class Recogniser:
     """A network made ready to read, without state, so that many threads may share it.
@@ -98,8 +100,8 @@ class Recogniser:
             return [beam(decoder, exact.select(row[None]), limits[row], bias, width=options.beam_width) for row in rows]
         if options.mode == "draft":
             return decoding.verify(decoder, exact, drafts, limits, bias)[0]
-        # a text that the decoder has to feel its way to would lose against the draft: it is let go
-        texts, scored = decoding.verify(self._judge, memory, drafts, limits, bias, finish=False)
+        margins = [path.score - math.log1p(-math.exp(min(path.score, _SURE))) - _SLACK for path in paths]
+        texts, scored = decoding.verify(self._judge, memory, drafts, limits, bias, margins=margins)
         return decoding.choose(texts, scored, paths, log_probs, frames)
 
 

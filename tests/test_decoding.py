@@ -33,6 +33,18 @@ def toy(seed, batch=6, tokens=20):
         return decoder, decoder.remember(torch.randn(batch, tokens, 64) * 3, mask)
 
 
+class CountedCalls:
+    """A decoder that counts its passes."""
+
+    def __init__(self, decoder):
+        self.decoder, self.count = decoder, 0
+        self.new_caches = decoder.new_caches
+
+    def __call__(self, *args, **kwargs):
+        self.count += 1
+        return self.decoder(*args, **kwargs)
+
+
 def drafts_of(kind, truths, rng):
     alphabet = range(SPECIALS, VOCABULARY)
     match kind:
@@ -83,17 +95,35 @@ def test_verified_drafts_equal_greedy_decoding(kind):
 
 
 @torch.inference_mode()
-def test_unfinished_lines_may_keep_their_drafts():
+def test_lines_that_fall_behind_their_drafts_are_given_up():
+    decoder, memory = toy(2)
+    bias = decoding.constraint(VOCABULARY, None, of_ctc=False)
+    truths = decoding.greedy(decoder, memory, [LIMIT] * 6, bias)
+    drafts = drafts_of("one wrong", [h.ids for h in truths], random.Random(1))
+    _, scored = decoding.verify(decoder, memory, drafts, [LIMIT] * 6, bias)
+    ahead = [truth.score - draft.score for truth, draft in zip(truths, scored, strict=True)]
+    margins = [lead + (0.1 if row % 2 else -0.1) for row, lead in enumerate(ahead)]
+    verified, _ = decoding.verify(decoder, memory, drafts, [LIMIT] * 6, bias, margins=margins)
+    assert [text.ids for text in verified[::2]] == [truth.ids for truth in truths[::2]]
+    assert [text.ids for text in verified[1::2]] == drafts[1::2]
+
+
+@torch.inference_mode()
+def test_drafts_with_words_missing_or_too_many_take_few_passes():
     decoder, memory = toy(2)
     bias = decoding.constraint(VOCABULARY, None, of_ctc=False)
     truths = [h.ids for h in decoding.greedy(decoder, memory, [LIMIT] * 6, bias)]
-    drafts = [truths[0], *drafts_of("random", truths, random.Random(1))[1:]]
-    verified, scored = decoding.verify(decoder, memory, drafts, [LIMIT] * 6, bias, finish=False)
-    assert verified[0].ids == truths[0]
-    hopeless = [row for row, (text, truth) in enumerate(zip(verified, truths, strict=True)) if text.ids != truth]
-    assert hopeless
-    for row in hopeless:
-        assert verified[row].ids == drafts[row] and verified[row] is scored[row]
+    long = [truth for truth in truths if len(truth) >= 12]
+    assert long
+    for truth in long:
+        passes = []
+        row = torch.tensor([truths.index(truth)])
+        for draft in (truth[:3] + truth[7:], truth[:3] + [5, 6, 7, 8] + truth[3:]):
+            calls = CountedCalls(decoder)
+            (verified,), _ = decoding.verify(calls, memory.select(row), [draft], [LIMIT], bias)
+            assert verified.ids == truth
+            passes.append(calls.count)
+        assert max(passes) <= 8, passes
 
 
 def margin_at_difference(decoder, memory, bias, row, one, other):

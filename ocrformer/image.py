@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 Pixels = npt.NDArray[np.uint8]
 ImageSource = str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[np.generic]
@@ -151,13 +151,14 @@ def _from_pil(image: Image.Image, max_pixels: int, name: str) -> Pixels:
     _check_size(*image.size, max_pixels, name)
     try:
         image.load()
-        image = ImageOps.exif_transpose(image)
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it would be copied for nothing
+            image = ImageOps.exif_transpose(image)
         if image.mode.startswith(("I", "F")):
             return _scale_depth(np.asarray(image, dtype=np.float32))
         if {"A", "a"} & {*image.getbands()} or "transparency" in image.info:
             image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return np.asarray(image.convert("L"))
+        return np.asarray(image if image.mode == "L" else image.convert("L"))
     except (OSError, SyntaxError, ValueError, RuntimeError, TypeError) as error:
         raise ImageError(f"{name}: damaged or truncated image ({error})", "damaged") from None
 

@@ -118,7 +118,7 @@ class OCRformer:
         """
         if isinstance(images, str | bytes | os.PathLike):
             raise TypeError("read takes a list of pictures, not one: read([picture])")
-        return self.read_prepared([self.prepare(image) for image in images], options)
+        return self.read_prepared(self._workers.map(self.prepare, images), options)
 
     def read_prepared(self, lines: Sequence[Pixels], options: DecodeOptions | None = None) -> list[Line]:
         """Read lines that `prepare` made, in order; the same line gives the same text alone and in any batch."""

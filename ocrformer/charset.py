@@ -142,6 +142,6 @@ class Charset:
         return groups
 
     def extend(self, characters: str) -> Charset:
-        """This charset with new characters appended, so that old ids keep their meaning."""
-        spelt = decompose(unicodedata.normalize("NFC", characters))
+        """This charset with the new characters of a text appended, so that old ids keep their meaning."""
+        spelt = decompose(normalise(characters))
         return Charset(self.characters + "".join(dict.fromkeys(c for c in spelt if c not in self._ids)))

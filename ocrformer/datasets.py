@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -171,14 +172,7 @@ def _json_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
 
 def _lmdb(folder: Path) -> list[Sample]:
     """STR benchmarks' layout: `num-samples`, `image-%09d`, `label-%09d`, counted from 1; nothing is held in memory."""
-    try:
-        import lmdb
-    except ImportError:
-        raise DatasetError(f"{folder}: LMDB needs one more package: pip install 'ocrformer[train]'") from None
-    try:
-        environment = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False)
-    except lmdb.Error as error:
-        raise DatasetError(f"{folder}: not a readable LMDB ({error})") from None
+    environment = _lmdb_environment(folder.resolve())
 
     def read(key: str) -> bytes | None:
         with environment.begin() as transaction:
@@ -207,6 +201,19 @@ def _lmdb(folder: Path) -> list[Sample]:
         raise DatasetError(f"{folder}: a label is not UTF-8 text ({error})") from None
 
 
+@cache
+def _lmdb_environment(folder: Path) -> Any:
+    """An opened LMDB; a process may open each only once."""
+    try:
+        import lmdb
+    except ImportError:
+        raise DatasetError(f"{folder}: LMDB needs one more package: pip install 'ocrformer[train]'") from None
+    try:
+        return lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False)
+    except lmdb.Error as error:
+        raise DatasetError(f"{folder}: not a readable LMDB ({error})") from None
+
+
 def _xml(path: Path) -> list[Sample]:
     """Lines of a PAGE or ALTO file, cut from the page picture that it names."""
     try:
@@ -214,7 +221,7 @@ def _xml(path: Path) -> list[Sample]:
     except (ET.ParseError, OSError) as error:
         raise DatasetError(f"{path}: not a readable XML file ({error})") from None
     except (ValueError, IndexError, OverflowError) as error:
-        raise DatasetError(f"{path}: a line has malformed coordinates ({error})") from None
+        raise DatasetError(f"{path}: the places of its lines cannot be used ({error})") from None
     if not lines:
         return []
     image = _beside(path, name)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ocrformer.charset import Charset, normalise
 from ocrformer.datasets import Sample
-from ocrformer.image import ImageError, Pixels, prepare
+from ocrformer.image import ImageError, prepare
 from ocrformer.model.network import STRIDE
 
 _HELD_OUT = 0.1  # share of lines that the suggested split keeps for validation
@@ -24,7 +24,7 @@ class Inspection:
 
     Attributes:
         samples: All samples.
-        lines: Prepared lines by index of their sample, for those that could be opened.
+        usable: Indices of the samples that can be trained on: readable, and with room for their labels.
         heights: Heights of the pictures in pixels.
         unreadable: Sentences about pictures that could not be opened.
         unknown: Characters that the model's charset lacks, with the lines that hold them.
@@ -35,7 +35,7 @@ class Inspection:
     """
 
     samples: Sequence[Sample]
-    lines: dict[int, Pixels] = field(default_factory=dict)
+    usable: list[int] = field(default_factory=list)
     heights: list[int] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     unknown: Counter[str] = field(default_factory=Counter)
@@ -70,11 +70,12 @@ def inspect(samples: Sequence[Sample], charset: Charset, height: int) -> Inspect
         except ImageError as error:
             found.unreadable.append(str(error))
             continue
-        found.lines[index] = line
         found.heights.append(picture.shape[0])
         pictures[hashlib.blake2b(picture.tobytes(), digest_size=16).digest()].append(index)
         if frames_needed(sample.text, charset) > -(-line.shape[1] // STRIDE):
             found.cramped.append(index)
+        else:
+            found.usable.append(index)
     found.duplicates = [group for group in pictures.values() if len(group) > 1]
     found.contradictory = [g for g in found.duplicates if len({normalise(samples[i].text) for i in g}) > 1]
     return found

@@ -8,6 +8,9 @@ from xml.etree import ElementTree as ET
 
 from ocrformer.image import ImageError, Pixels, load
 
+_ALTO_PARTS = {"String": "", "SP": " ", "HYP": "-"}
+"""What a line of ALTO consists of, and what a part says that has no content."""
+
 Corners = tuple[int, int, int, int]
 """Left, top, right, bottom, in pixels."""
 
@@ -42,11 +45,12 @@ def _page_lines(root: ET.Element) -> tuple[str, list[tuple[str, Corners]]]:
 
 
 def _alto_lines(root: ET.Element) -> tuple[str, list[tuple[str, Corners]]]:
+    unit = root.findtext("Description/MeasurementUnit", "pixel").strip()
+    if unit != "pixel":
+        raise ValueError(f"its places are in {unit}, and only pixels say which part of the picture they mean")
     lines = []
     for line in root.iter("TextLine"):
-        words = [
-            part.get("CONTENT", "") if part.tag == "String" else " " for part in line if part.tag in ("String", "SP")
-        ]
+        words = [part.get("CONTENT", _ALTO_PARTS[part.tag]) for part in line if part.tag in _ALTO_PARTS]
         left, top, width, height = (float(line.get(key, "0")) for key in ("HPOS", "VPOS", "WIDTH", "HEIGHT"))
         lines.append(("".join(words), _around([(left, top), (left + width, top + height)])))
     return root.findtext("Description/sourceImageInformation/fileName", ""), lines

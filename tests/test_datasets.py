@@ -194,10 +194,10 @@ def test_check_command(faulty, tmp_path):
     [
         ("data.mdb", b"no database", "not a readable LMDB"),
         ("page.xml", b'<PcGts><Page imageFilename="a.png"><TextLine><Coords points="1,2 3"/><TextEquiv><Unicode>x'
-         b"</Unicode></TextEquiv></TextLine></Page></PcGts>", "malformed coordinates"),
+         b"</Unicode></TextEquiv></TextLine></Page></PcGts>", "places of its lines cannot be used"),
         ("page.xml", b'<PcGts><Page imageFilename="a.png"><TextLine><Coords points=""/><TextEquiv><Unicode>x'
-         b"</Unicode></TextEquiv></TextLine></Page></PcGts>", "malformed coordinates"),
-        ("page.xml", b'<alto><TextLine HPOS=""/></alto>', "malformed coordinates"),
+         b"</Unicode></TextEquiv></TextLine></Page></PcGts>", "places of its lines cannot be used"),
+        ("page.xml", b'<alto><TextLine HPOS=""/></alto>', "places of its lines cannot be used"),
         ("labels.jsonl", b'{"file": "a.png", "text": null}', "expected an object"),
         ("labels.jsonl", b'{"file": "a.png", "text": "\\ud800"}', "no valid text"),
     ],
@@ -221,3 +221,31 @@ def test_labels_end_where_their_lines_end(tmp_path):
     (tmp_path / "labels.tsv").unlink()
     (tmp_path / "labels.csv").write_bytes(b'file,text\r\na.png,"two\r\nlines"\r\n')
     assert [sample.text for sample in load_samples(tmp_path)] == ["two\r\nlines"]
+
+
+ALTO = """<alto><Description><MeasurementUnit>{unit}</MeasurementUnit><sourceImageInformation>
+<fileName>page.png</fileName></sourceImageInformation></Description><Layout><TextLine HPOS="1" VPOS="2" WIDTH="30"
+HEIGHT="10"><String CONTENT="two"/><SP/><String CONTENT="wor"/><HYP{hyphen}/></TextLine></Layout></alto>"""
+
+
+@pytest.mark.parametrize(("hyphen", "text"), [("", "two wor-"), (' CONTENT="="', "two wor=")])
+def test_hyphens_of_alto_belong_to_the_text(tmp_path, hyphen, text):
+    Image.new("L", (60, 40), 255).save(tmp_path / "page.png")
+    (tmp_path / "page.xml").write_text(ALTO.format(unit="pixel", hyphen=hyphen), "utf-8")
+    (sample,) = load_samples(tmp_path / "page.xml")
+    assert sample.text == text and sample.open().shape == (11, 31)
+
+
+def test_places_in_other_units_than_pixels_are_refused(tmp_path):
+    (tmp_path / "page.xml").write_text(ALTO.format(unit="mm10", hyphen=""), "utf-8")
+    with pytest.raises(DatasetError, match="mm10, and only pixels"):
+        load_samples(tmp_path / "page.xml")
+
+
+def test_an_lmdb_can_be_loaded_twice(tmp_path):
+    import lmdb
+
+    with lmdb.open(str(tmp_path / "db"), map_size=1 << 20) as environment, environment.begin(write=True) as transaction:
+        transaction.put(b"num-samples", b"1")
+        transaction.put(b"label-000000001", b"word")
+    assert [load_samples(tmp_path / "db")[0].text for _ in range(2)] == ["word", "word"]

@@ -118,7 +118,7 @@ def test_drafts_with_words_missing_or_too_many_take_few_passes():
     for truth in long:
         passes = []
         row = torch.tensor([truths.index(truth)])
-        for draft in (truth[:3] + truth[7:], truth[:3] + [5, 6, 7, 8] + truth[3:]):
+        for draft in (truth[:3] + truth[7:], [*truth[:3], 5, 6, 7, 8, *truth[3:]]):
             calls = CountedCalls(decoder)
             (verified,), _ = decoding.verify(calls, memory.select(row), [draft], [LIMIT], bias)
             assert verified.ids == truth

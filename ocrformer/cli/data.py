@@ -26,7 +26,8 @@ def check(path: str, model: str, sheet: str | None) -> None:
     PATH is a folder with labels.tsv, .csv or .jsonl, a Hugging Face imagefolder, .gt.txt pairs, an STR LMDB, PAGE or
     ALTO files with their page pictures, or one such file. Exit status: 0 sound, 1 something to mend, 2 wrong use.
     """
-    need("rapidfuzz", "train")
+    if sheet:
+        need("rapidfuzz", "train")
     from ocrformer.datasets import DatasetError, load_samples
     from ocrformer.inspection import inspect, summary
     from ocrformer.journal import OutputError, make_ready
@@ -43,11 +44,10 @@ def check(path: str, model: str, sheet: str | None) -> None:
     for line in summary(found):
         click.echo(line)
     if sheet:
-        from ocrformer.training.sheet import contact_sheet, picture_of
+        from ocrformer.training.sheet import sheet_of
 
-        shown = list(found.lines.items())[:: max(1, len(found.lines) // 120)][:120]
-        pictures = [picture_of(line) for _, line in shown]
-        contact_sheet(pictures, [[samples[index].text] for index, _ in shown]).save(sheet, "PNG")
+        shown = [samples[index] for index in found.usable]
+        sheet_of(shown[:: max(1, len(shown) // 120)][:120], bundle.network.config.height).save(sheet, "PNG")
     sys.exit(0 if found.sound else 1)
 
 

@@ -52,6 +52,9 @@ def evaluate(
                 make_ready(target)
         data = [(Path(place).name, load_samples(place)) for place in places]
         readers = [OCRformer.from_pretrained(model, device, runtime) for model in models or ("default",)]
+        if len({reader.name for reader in readers}) < len(readers):  # fine-tuned ones are all called the same
+            for reader, model in zip(readers, models, strict=True):
+                reader.name = model
     except (DatasetError, WeightsError, OutputError) as error:
         raise click.UsageError(str(error)) from None
     options = DecodeOptions(mode=mode)
@@ -89,7 +92,7 @@ def _print(results: list[dict[str, Any]], comparisons: list[dict[str, Any]]) -> 
         folded, (low, high) = result["folded"], result["interval"]
         numbers = f"{100 * folded['cer']:>7.2f} {100 * low:>6.2f}-{100 * high:<6.2f} {100 * folded['exact']:>8.1f}"
         words = f"{100 * folded['wer']:>7.2f} {100 * folded['f1']:>6.1f}"
-        click.echo(f"{result['data']:<18} {result['model'][:22]:<22} {folded['lines']:>6} {numbers} {words}")
+        click.echo(f"{result['data']:<18} {result['model'][-22:]:<22} {folded['lines']:>6} {numbers} {words}")
         for failure in result["failures"]:
             click.echo(f"ocrformer: {failure}", err=True)
     for result in results:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from ocrformer.cli.extras import need
     "-o", "--output", default="finetuned", show_default=True, metavar="DIR", help="Folder for fine-tuned model."
 )
 @click.option("--steps", type=click.IntRange(1), help="Optimiser steps of fine-tuning. [by size of the data]")
-@click.option("--max-time", default="", metavar="DD:HH:MM:SS", help="Longest fine-tuning.")
+@click.option("--max-time", "--max_time", default="", metavar="DD:HH:MM:SS", help="Longest fine-tuning.")
 @click.option("--seed", default=0, show_default=True, help="Everything drawn depends on it.")
 @click.option("--workers", default=1, show_default=True, help="Processes that make lines.")
+@click.option("--overwrite", is_flag=True, help="Replace the model in the output folder.")
 @click.pass_context
 def train(context: click.Context, /, **options: Any) -> None:
     """Train a model, from scratch or from another.
@@ -37,6 +39,7 @@ def train(context: click.Context, /, **options: Any) -> None:
     need("lightning", "train")
     wants_finetuning = options["init"] or options["data"]
     if options["config"] and not wants_finetuning:
+        _refuse_tuning_options(context)
         _from_scratch(context.args, options)
     elif options["config"] or context.args:
         raise click.UsageError(f"fine-tuning takes no YAML file and no options of it: {' '.join(context.args)}")
@@ -44,12 +47,38 @@ def train(context: click.Context, /, **options: Any) -> None:
         _finetune(options)
 
 
+_INSTEAD = {
+    "steps": "--trainer.max_steps",
+    "max_time": "--trainer.max_time",
+    "seed": "--data.synthetic.seed",
+    "workers": "--data.workers",
+    "output": "--trainer.logger.save_dir",
+    "general_fonts": "--data.synthetic.fonts",
+    "overwrite": "no option; every run has a folder of its own",
+}
+"""Options of fine-tuning, and what has their place in training from scratch."""
+
+
+def _refuse_tuning_options(context: click.Context) -> None:
+    for name, instead in _INSTEAD.items():
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option} is for fine-tuning; with a YAML file it is {instead}")
+
+
 def _from_scratch(more: list[str], options: dict[str, Any]) -> None:
+    from ocrformer.datasets import DatasetError
+    from ocrformer.image import ImageError
+    from ocrformer.model.network import WeightsError
+    from ocrformer.training.fonts import FontError
     from ocrformer.training.run import main as run
 
     own = {"--data.synthetic.fonts": options["fonts"], "--data.synthetic.text": options["text"]}
-    given = [part for name, places in own.items() if places for part in (name, f"[{', '.join(places)}]")]
-    run(["fit", "-c", options["config"], *given, *more])
+    given = [part for name, places in own.items() if places for part in (name, json.dumps(places, ensure_ascii=False))]
+    try:
+        run(["fit", "-c", options["config"], *given, *more])
+    except (DatasetError, FontError, ImageError, WeightsError, FileNotFoundError) as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _finetune(options: dict[str, Any]) -> None:
@@ -58,14 +87,14 @@ def _finetune(options: dict[str, Any]) -> None:
     from ocrformer.training.material import Task
 
     listed: dict[str, Any] = {name: list(options[name]) for name in ("data", "fonts", "text", "general_fonts")}
-    plain = {name: options[name] for name in ("max_time", "seed", "workers")}
+    plain = {name: options[name] for name in ("max_time", "seed", "workers", "overwrite")}
     task = Task(options["init"] or "default", Path(options["output"]), steps=options["steps"] or 0, **listed, **plain)
     try:
         from ocrformer.training.tune import tune
 
         for line in tune(task):
             click.echo(line)
-    except (DatasetError, WeightsError, ValueError, FileNotFoundError) as error:
+    except (DatasetError, WeightsError, ValueError, OSError) as error:
         raise click.UsageError(str(error)) from None
 
 

@@ -16,7 +16,7 @@ from ocrformer.charset import Charset
 from ocrformer.datasets import load_samples
 from ocrformer.image import Pixels, prepare
 from ocrformer.training.batches import Buckets, StepSampler, to_batch
-from ocrformer.training.fonts import Face, font_places, load_faces
+from ocrformer.training.fonts import UNFIT, Face, FontError, font_places, load_faces
 from ocrformer.training.lines import Key, LineFactory, Voice
 from ocrformer.training.text import TextSource
 
@@ -46,7 +46,7 @@ class SyntheticConfig:
     """
 
     fonts: list[str] = field(default_factory=list)
-    exclude: list[str] = field(default_factory=list)
+    exclude: list[str] = field(default_factory=lambda: list(UNFIT))
     text: list[str] = field(default_factory=list)
     korean: float = 0.0
     korean_text: list[str] = field(default_factory=list)
@@ -58,13 +58,13 @@ def voices_of(config: SyntheticConfig, charset: Charset, faces: Sequence[Face]) 
     """One voice for Latin script and, if wanted, one for Korean.
 
     Raises:
-        ValueError: If Korean is wanted and no font has Hangul.
+        FontError: If Korean is wanted and no font has Hangul.
     """
     voices = [Voice(1 - config.korean, TextSource(charset, text_files(config.text)), faces)]
     if config.korean:
         hangul = [face for face in faces if face.syllables]
         if not hangul:
-            raise ValueError("no font with Hangul found: install some (for example fonts-nanum) or name them")
+            raise FontError("no font with Hangul found: install some (for example fonts-nanum) or name them")
         voices.append(Voice(config.korean, TextSource(charset, text_files(config.korean_text), "ko"), hangul))
     return voices
 

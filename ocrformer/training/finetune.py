@@ -15,11 +15,13 @@ from ocrformer.image import prepare
 from ocrformer.model.network import Bundle, save
 from ocrformer.training.batches import Buckets, to_batch
 from ocrformer.training.data import one_thread
-from ocrformer.training.material import Material, Task, new_samples, old_samples
+from ocrformer.training.material import Material, Task, drawn, spread
 from ocrformer.training.mixture import MixedLines, MixedSampler
 from ocrformer.training.module import LineModule
 from ocrformer.training.run import Averaging, LineProgress
 
+MODEL = "model.safetensors"
+"""Name of the fine-tuned weights in the output folder."""
 _VALIDATION = 300  # lines per set that steer training
 _PATIENCE = 4  # validations without improvement before training stops
 _FORGETTING = 1.05  # error on old lines, relative to before, from which on weights are judged worse for it
@@ -53,7 +55,9 @@ class FinetuneData(pl.LightningDataModule):
         super().__init__()
         self.material, self.recipe, self.task, self.buckets = material, recipe, task, buckets
         height = material.bundle.network.config.height
-        sets = {"new": new_samples(material, _VALIDATION), "old": old_samples(material.replay, _VALIDATION)}
+        own = drawn(material.own, _VALIDATION, "steering") if material.own else []
+        old = drawn(material.replay, _VALIDATION, "steering")
+        sets = {"new": spread(material.steering, _VALIDATION) + own, "old": old}
         self.validation = {
             name: [(prepare(sample.open(), height, sample.name), sample.text) for sample in samples]
             for name, samples in sets.items()
@@ -65,6 +69,7 @@ class FinetuneData(pl.LightningDataModule):
         lines = MixedLines(material.replay, material.own, material.training, material.bundle.charset)
         sampler = MixedSampler(
             material.training,
+            own=material.own is not None,
             height=material.bundle.network.config.height,
             buckets=self.buckets,
             replay=self.recipe.replay,
@@ -92,7 +97,7 @@ class FinetuneModule(LineModule):
         super().__init__(
             bundle.network.config, learning_rate=recipe.learning_rate, warmup_steps=max(20, recipe.steps // 20)
         )
-        self.charset, self.network = bundle.charset, bundle.network.train()
+        self.charset, self.network, self.details = bundle.charset, bundle.network.train(), bundle.details
 
     def train(self, mode: bool = True) -> FinetuneModule:
         """Set the mode of all parts but batch norm."""
@@ -127,14 +132,14 @@ class KeepBest(pl.Callback):
         self.waited += 1
         if judged < self.best:
             self.best, self.waited = judged, 0
-            shutil.copyfile(Path(str(trainer.log_dir)) / "last.safetensors", self.output / "model.safetensors")
+            shutil.copyfile(Path(str(trainer.log_dir)) / "last.safetensors", self.output / MODEL)
         trainer.should_stop |= self.waited >= _PATIENCE
 
 
 def train(task: Task, material: Material, recipe: Recipe) -> Path:
     """Fine-tune and return the path of the best weights (those at the start, if nothing improved on them)."""
     task.output.mkdir(parents=True, exist_ok=True)
-    best = task.output / "model.safetensors"
+    best = task.output / MODEL
     save(best, material.bundle)
     module = FinetuneModule(material.bundle, recipe)
     every = max(25, recipe.steps // 12)
@@ -142,6 +147,7 @@ def train(task: Task, material: Material, recipe: Recipe) -> Path:
         max_epochs=-1,
         max_steps=recipe.steps,
         max_time=task.max_time or None,
+        devices=1,  # the sampler knows of one process
         precision="bf16-mixed",
         gradient_clip_val=1.0,
         use_distributed_sampler=False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,11 +19,22 @@ from ocrformer.charset import Charset
 SYSTEM_FONTS = Path("/usr/share/fonts")
 _SUFFIXES = {".ttf", ".otf", ".ttc"}
 _REQUIRED = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;-()/&"
+UNFIT = (
+    *"D050000L OCRBE OCRBX LinBiolinum_K StandardSymbols BMEuljirooraeorae Amatic IrianisADFStyle".split(),
+    *"RomandeADFStyle Hairline Ecolier Go-Smallcaps Penguin Domestic_Manners Humor Junkyard".split(),
+)
+"""Parts of the names of font files that people would not read either: symbols, ornaments, wrong or broken glyphs."""
+OWN = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""What a font that a user names must draw at least."""
 _PROBE = 29  # pixels; glyphs are compared at this size, which no bitmap-only font offers
 _SPREAD = 61  # if every 61st syllable of a font is drawn, all are
 _HELD_OUT = 12  # one family in so many is kept for validation
 
 logger = logging.getLogger(__name__)
+
+
+class FontError(ValueError):
+    """Fonts that cannot be used, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -72,41 +83,61 @@ def find_font_files(places: Iterable[str | Path]) -> list[Path]:
     return sorted(found)
 
 
-def load_faces(places: Iterable[str | Path], charset: Charset, *, exclude: Sequence[str] = ()) -> list[Face]:
+def load_faces(
+    places: Iterable[str | Path], charset: Charset, *, exclude: Sequence[str] = UNFIT, required: str = _REQUIRED
+) -> list[Face]:
     """Every usable face once.
 
-    A face is left out if it lacks basic Latin glyphs, looks exactly like one already taken, or its file name
+    A face is left out if it lacks required glyphs, looks exactly like one already taken, or its file name
     contains one of `exclude`.
 
+    Args:
+        places: Font files and folders.
+        charset: What is wanted of them.
+        exclude: Parts of file names.
+        required: Characters that a face must draw.
+
     Raises:
-        ValueError: If nothing usable was found.
+        FontError: If nothing usable was found.
     """
     places = list(places)
     seen: set[bytes] = set()
     faces: list[Face] = []
+    lacking: list[str] = []
     for path in find_font_files(places):
         if any(part.lower() in path.name.lower() for part in exclude):
             continue
-        for face, look in _faces_of(path, charset):
+        for face, look in _faces_of(path, charset, required, lacking):
             if look not in seen:
                 seen.add(look)
                 faces.append(face)
     if not faces:
-        raise ValueError(f"no usable font in {', '.join(map(str, places))}: install some (for example fonts-dejavu)")
+        why = f" ({'; '.join(lacking[:5])})" if lacking else ""
+        named = ", ".join(map(str, places))
+        raise FontError(f"no usable font in {named}{why}: install some (for example fonts-dejavu)")
+    for sentence in lacking:
+        logger.debug("left out: %s", sentence)
     logger.info("%d font faces of %d families", len(faces), len({face.family for face in faces}))
     return faces
 
 
-def _faces_of(path: Path, charset: Charset) -> Iterator[tuple[Face, bytes]]:
+def _faces_of(path: Path, charset: Charset, required: str, lacking: list[str]) -> Iterator[tuple[Face, bytes]]:
+    """Faces of a file that draw what is required, each with its look; what the others lack is noted."""
     try:
         with path.open("rb") as file:
             fonts = TTCollection(file, lazy=True).fonts if path.suffix.lower() == ".ttc" else [TTFont(file, lazy=True)]
             for index, font in enumerate(fonts):
                 mapped = font.getBestCmap() or {}
-                if all(ord(c) in mapped for c in _REQUIRED):
+                missing = [c for c in required if ord(c) not in mapped]
+                if not missing:
                     probe = ImageFont.truetype(str(path), _PROBE, index)
                     family = font["name"].getBestFamilyName() or path.stem
-                    yield _inspect(path, index, family, mapped.keys(), probe, charset)
+                    face, look = _inspect(path, index, family, mapped.keys(), probe, charset)
+                    missing = [c for c in required if c not in face.characters]
+                    if not missing:
+                        yield face, look
+                if missing:
+                    lacking.append(f"{path.name} does not draw {' '.join(missing[:12])}")
     except (TTLibError, OSError, ValueError, KeyError, AssertionError) as error:
         logger.warning("%s: unusable font (%s)", path, error)
 
@@ -118,12 +149,11 @@ def _inspect(
     wanted = [c for c in charset.characters if ord(c) in codes and not "\u1100" <= c <= "\u11ff"]
     tofu = _bitmap(probe, "\U0010fffe")
     drawn = {c for c in wanted if c == " " or _bitmap(probe, c) not in (tofu, b"")}
-    if not all(c in drawn for c in _REQUIRED):
-        raise ValueError("basic glyphs are empty")
-    if len({_bitmap(probe, c) for c in _REQUIRED}) < len(_REQUIRED) // 2:
+    basic = [c for c in _REQUIRED if c in drawn]
+    if len({_bitmap(probe, c) for c in basic}) < len(basic) // 2:
         raise ValueError("it draws different letters alike")
     syllables = _drawn_syllables(probe, "".join(chr(code) for code in range(0xAC00, 0xD7A4) if code in codes), tofu)
-    face = Face(str(path), index, family, frozenset(drawn), syllables, _capitals_only(probe))
+    face = Face(str(path), index, family, frozenset(drawn), syllables, _capitals_only(probe, drawn))
     look = b"".join(_bitmap(probe, c) for c in "Rag&5e" + syllables[:1])
     return face, look
 
@@ -143,8 +173,10 @@ def _bitmap(font: ImageFont.FreeTypeFont, character: str) -> bytes:
     return bytes(mask) if mask.getbbox() else b""
 
 
-def _capitals_only(font: ImageFont.FreeTypeFont) -> bool:
-    """Whether lower-case letters are (small) capitals: same shape once scaled to one box."""
+def _capitals_only(font: ImageFont.FreeTypeFont, drawn: Collection[str]) -> bool:
+    """Whether lower-case letters are missing, or (small) capitals: same shape once scaled to one box."""
+    if not set("abdeghqrt") <= set(drawn):
+        return True
     return sum(_alike(font, lower, lower.upper()) for lower in "abdeghqrt") >= 6
 
 
@@ -158,12 +190,21 @@ def _alike(font: ImageFont.FreeTypeFont, one: str, other: str) -> bool:
     return difference < 0.12 * 255 * 12 * 16
 
 
+def coverage(face: Face) -> str:
+    """What a face draws and what it lacks, in words."""
+    said = f"{face.family} ({Path(face.path).name}): {len(face.characters)} characters"
+    said += f", {len(face.syllables):,} Hangul syllables" if face.syllables else ""
+    said += ", capitals only" if face.capitals_only else ""
+    lacking = [c for c in map(chr, range(0x21, 0x7F)) if c not in face.characters]
+    return f"{said}; left out of its lines: {' '.join(lacking)}" if lacking else said
+
+
 class FontBook:
     """Faces grouped by family, so that a family with many weights is not drawn more often for it."""
 
     def __init__(self, faces: Sequence[Face]) -> None:
         if not faces:
-            raise ValueError("no font faces to draw from")
+            raise FontError("no font faces to draw from")
         families: dict[str, list[Face]] = defaultdict(list)
         for face in faces:
             families[face.family].append(face)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ocrformer.charset import SPECIALS, Charset
+from ocrformer.charset import SPECIALS
 from ocrformer.model.network import Bundle, Network
 
 _NOISE = 0.02
@@ -39,8 +39,3 @@ def grow(bundle: Bundle, characters: str) -> Bundle:
 def _new_rows(weight: Tensor, count: int, generator: torch.Generator) -> Tensor:
     mean = weight[SPECIALS:].mean(dim=0, keepdim=True)
     return mean + _NOISE * torch.randn(count, weight.shape[1], generator=generator)
-
-
-def new_characters(charset: Charset, texts: list[str]) -> str:
-    """Characters of some texts that a charset lacks, each once, sorted."""
-    return "".join(charset.missing("".join(texts)))

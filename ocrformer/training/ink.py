@@ -117,8 +117,28 @@ def likeness(one: Pixels, other: Pixels) -> float:
     return float((first * second).sum()) / scale if scale > 1.0 else float(first.std() < 1.0 and second.std() < 1.0)
 
 
+def _boxes(rng: Random, mask: Mask) -> None:
+    """A row of empty boxes, as forms have them to be filled in."""
+    height, width = mask.shape
+    tall = round(height * rng.uniform(0.4, 0.85))
+    wide = max(4, round(tall * rng.choice((1.0, 1.0, rng.uniform(0.3, 3.0)))))
+    top, thick = (height - tall) // 2, rng.choice((1, 1, 2, 3))
+    step = wide + round(wide * rng.choice((0.0, rng.uniform(0.1, 1.5))))
+    for left in range(rng.randint(1, 6), max(2, width - wide - 1), max(4, step)):
+        cv2.rectangle(mask, (left, top), (left + wide, top + tall), 255, thick)
+
+
+def _bars(rng: Random, mask: Mask) -> None:
+    """A bar code."""
+    unit, left = rng.choice((1, 1, 2, 3)), rng.randint(2, 8)
+    while left < mask.shape[1] - 4:
+        right = left + unit * rng.randint(1, 4)
+        mask[:, left:right] = 255
+        left = right + unit * rng.randint(1, 4)
+
+
 def empty_page(rng: Random, aspect: float) -> Mask:
-    """Ink of a picture without text, at most `aspect` times as wide as high: rules, a frame, specks, stripes, noise."""
+    """Ink of a picture without text, at most `aspect` times as wide as high: rules, frames, boxes, bars, noise."""
     height = rng.randint(16, 64)
     width = max(16, round(rng.uniform(0.2, 1.0) * aspect * height))
     mask = np.zeros((height, width), np.uint8)
@@ -138,6 +158,9 @@ def empty_page(rng: Random, aspect: float) -> Mask:
             mask, cv2.resize(noise.integers(0, 256, (4, width // 8 + 2), dtype=np.uint8), (width, height))
         ),
         lambda: np.copyto(mask, np.uint8(255)),
+        lambda: _boxes(rng, mask),
+        lambda: _boxes(rng, mask),
+        lambda: _bars(rng, mask),
     )
     rng.choice(drawings)()
     return mask

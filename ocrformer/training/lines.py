@@ -19,7 +19,7 @@ _DOMAINS = (
     (0.08, text.DOCUMENT, render.DOCUMENT, degrade.PHOTO),
 )
 _CLEAN = 0.12  # share of lines left undegraded
-_EMPTY = 0.015  # share of pictures without text
+_EMPTY = 0.02  # share of pictures without text
 _LEGIBLE = 0.75  # likeness to the clean line under which a picture is spoilt, not worn
 
 

@@ -12,16 +12,19 @@ from typing import Any
 from ocrformer.charset import Charset
 from ocrformer.datasets import DatasetError, Sample, load_samples
 from ocrformer.image import Pixels
-from ocrformer.inspection import Inspection, inspect, split
+from ocrformer.inspection import inspect, split
 from ocrformer.model.network import Bundle, load
 from ocrformer.reader import weights_path
 from ocrformer.training.data import SyntheticConfig, text_files, voices_of
-from ocrformer.training.fonts import Face, font_places, load_faces
+from ocrformer.training.fonts import OWN, Face, FontError, font_places, load_faces
 from ocrformer.training.growth import grow
 from ocrformer.training.lines import LineFactory, Voice
 from ocrformer.training.text import TextSource
 
 logger = logging.getLogger(__name__)
+
+_FEWEST = 10  # labelled lines
+_KOREAN = 0.3  # share of Korean lines in what the default model is trained on
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Task:
         max_time: Longest training, `DD:HH:MM:SS`.
         seed: Everything drawn depends on it.
         workers: Loader processes.
+        overwrite: Replace a model that the output folder already holds.
     """
 
     init: str = "default"
@@ -51,19 +55,32 @@ class Task:
     max_time: str = ""
     seed: int = 0
     workers: int = 1
+    overwrite: bool = False
 
 
 @dataclass
 class Material:
-    """What a task comes down to: weights that know every character, lines to learn from and to be tested on."""
+    """What a task comes down to.
 
+    Attributes:
+        before: The weights to start from, unchanged.
+        bundle: The same, knowing every character.
+        replay: Makes lines as the model was trained on.
+        own: Makes lines in the user's fonts or texts.
+        own_faces: The user's fonts.
+        training: Labelled lines to learn from.
+        steering: Labelled lines that say when to stop.
+        held_out: Labelled lines that only the report is made from.
+    """
+
+    before: Bundle
     bundle: Bundle
     replay: LineFactory
     own: LineFactory | None
     own_faces: list[Face]
     training: list[Sample]
+    steering: list[Sample]
     held_out: list[Sample]
-    inspection: Inspection | None
 
 
 def gather(task: Task) -> Material:
@@ -81,15 +98,28 @@ def gather(task: Task) -> Material:
     before = load(weights_path(task.init))
     bundle = grow(before, "".join([*(sample.text for sample in samples), *texts]))
     general = load_faces(font_places(task.general_fonts), bundle.charset)
-    replay = LineFactory(voices_of(SyntheticConfig(), before.charset, general), before.network.config.height)
-    own_faces = load_faces(task.fonts, bundle.charset) if task.fonts else []
+    replay = LineFactory(_replayed(before.charset, general), before.network.config.height)
+    own_faces = load_faces(task.fonts, bundle.charset, exclude=(), required=OWN) if task.fonts else []
     own = _own(task, bundle, before.charset, own_faces, general)
-    found = _inspected(samples, bundle) if samples else None
-    usable = [samples[i] for i in _usable(found)] if found else []
-    if samples and len(usable) < 2:
-        raise DatasetError("no two labelled lines can be used; `ocrformer data check` says why")
-    training, held = split(usable) if usable else ([], [])
-    return Material(bundle, replay, own, own_faces, [usable[i] for i in training], [usable[i] for i in held], found)
+    training, steering, held_out = _divided(_usable(samples, bundle)) if samples else ([], [], [])
+    return Material(before, bundle, replay, own, own_faces, training, steering, held_out)
+
+
+def _replayed(charset: Charset, faces: list[Face]) -> list[Voice]:
+    """What the model was trained on, Korean too where it reads it and there are fonts for it."""
+    korean = _KOREAN if charset.reads_hangul and any(face.syllables for face in faces) else 0.0
+    return voices_of(SyntheticConfig(korean=korean), charset, faces)
+
+
+def _divided(samples: list[Sample]) -> tuple[list[Sample], list[Sample], list[Sample]]:
+    """Lines to learn from, to steer by and to be tested on; no document is in two of them."""
+    if len(samples) < _FEWEST:
+        raise DatasetError(
+            f"{len(samples)} usable lines are too few to learn from and be tested on: {_FEWEST} at least"
+        )
+    rest, held_out = split(samples)
+    training, steering = split([samples[i] for i in rest])
+    return [samples[rest[i]] for i in training], [samples[rest[i]] for i in steering], [samples[i] for i in held_out]
 
 
 def _own(task: Task, bundle: Bundle, known: Charset, own: list[Face], general: list[Face]) -> LineFactory | None:
@@ -98,38 +128,25 @@ def _own(task: Task, bundle: Bundle, known: Charset, own: list[Face], general: l
         return None
     files = text_files(task.text)
     new = set(bundle.charset.characters) - set(known.characters)
-    faces = own or [face for face in general if new <= face.characters]
+    faces = [face for face in own or general if new <= face.characters]
     if not faces:
-        raise ValueError(f"no font has all of {' '.join(sorted(new))}: name one with --fonts")
+        raise FontError(f"no font has all of {' '.join(sorted(new))}: name one that does with --fonts")
     source = TextSource(bundle.charset, files, emphasised=new)
     return LineFactory([Voice(1.0, source, faces)], bundle.network.config.height)
 
 
-def _inspected(samples: Sequence[Sample], bundle: Bundle) -> Inspection:
+def _usable(samples: Sequence[Sample], bundle: Bundle) -> list[Sample]:
     found = inspect(samples, bundle.charset, bundle.network.config.height)
     for sentence in found.unreadable:
         logger.warning("left out: %s", sentence)
     if found.cramped:
         logger.warning("left out: %d labels too long for their pictures", len(found.cramped))
-    return found
+    return [samples[i] for i in found.usable]
 
 
-def _usable(found: Inspection) -> list[int]:
-    cramped = set(found.cramped)
-    return [index for index in sorted(found.lines) if index not in cramped]
-
-
-def new_samples(material: Material, most: int) -> list[Sample]:
-    """What the model is to get better at: held-out lines, or unseen lines in the user's fonts and texts."""
-    if material.held_out:
-        return material.held_out[:: max(1, len(material.held_out) // most)][:most]
-    assert material.own is not None
-    return drawn(material.own, most, "own")
-
-
-def old_samples(factory: LineFactory, most: int) -> list[Sample]:
-    """Synthetic lines as the model was trained on, the same in every run."""
-    return drawn(factory, most, "general")
+def spread(samples: Sequence[Sample], most: int) -> list[Sample]:
+    """At most so many samples, from all over."""
+    return list(samples[:: max(1, len(samples) // most)][:most])
 
 
 def drawn(factory: LineFactory, count: int, name: str) -> list[Sample]:

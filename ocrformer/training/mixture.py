@@ -64,10 +64,9 @@ class MixedLines(Dataset[Any]):
         sample = self.samples[key.sample]
         rng = Random(f"{key.seed}:{key.step}:{key.slot}")
         try:
-            picture = touch(rng, sample.open())
+            line = prepare(touch(rng, sample.open()), self.replay.height, sample.name)
         except ImageError:  # an unreadable picture was reported before training; here it must not stop anything
             return self.replay(Key(key.seed, key.step, key.slot, key.width))
-        line = prepare(picture, self.replay.height, sample.name)
         if line.shape[1] > key.width:
             line = np.asarray(Image.fromarray(line).resize((key.width, line.shape[0]), Image.Resampling.BILINEAR))
         return line, self.charset.encode(sample.text)
@@ -88,10 +87,11 @@ class MixedSampler(Sampler[list[Any]]):
     """Endless batches, a pure function of (seed, step): new lines first, the rest of the pixels replay.
 
     Labelled lines are drawn by the pool, sorted by width and cut into batches; only the pool's pictures are looked at,
-    so that a data set of any size costs the same.
+    so that a data set of any size costs the same. Where there are own synthetic lines too, the two take turns.
 
     Args:
-        samples: Labelled lines; if there are none, the user's own synthetic lines take their place.
+        samples: Labelled lines, if any.
+        own: Whether there are synthetic lines in the user's fonts or texts.
         height: Line height of the model.
         buckets: Widths for synthetic lines, and pixels of a batch.
         replay: Share of each batch that is replayed.
@@ -100,9 +100,17 @@ class MixedSampler(Sampler[list[Any]]):
     """
 
     def __init__(
-        self, samples: Sequence[Sample], *, height: int, buckets: Buckets, replay: float, seed: int, start: int = 0
+        self,
+        samples: Sequence[Sample],
+        *,
+        own: bool,
+        height: int,
+        buckets: Buckets,
+        replay: float,
+        seed: int,
+        start: int = 0,
     ) -> None:
-        self.samples, self.height, self.buckets = samples, height, buckets
+        self.samples, self.own, self.height, self.buckets = samples, own, height, buckets
         self.replay, self.seed, self.start = replay, seed, start
         self._pool = lru_cache(maxsize=2)(self._draw_pool)
 
@@ -114,9 +122,10 @@ class MixedSampler(Sampler[list[Any]]):
 
     def batch(self, step: int) -> list[Any]:
         """Keys of one step."""
-        if not self.samples:
+        turns = 2 if self.samples and self.own else 1
+        if not self.samples or step % turns:
             return self._synthetic(step)
-        pool, place = divmod(step, _POOL)
+        pool, place = divmod(step // turns, _POOL)
         width, indices = self._pool(pool)[place]
         new = [Real(index, self.seed, step, slot, width) for slot, index in enumerate(indices)]
         replayed = round(self.replay * self.buckets.pixels / width)

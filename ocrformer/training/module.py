@@ -62,6 +62,7 @@ class LineModule(pl.LightningModule):
         super().__init__()
         start = load(weights_path(init)) if init else None
         self.charset = start.charset if start else Charset.default()
+        self.details = start.details if start else {}
         self.network = start.network if start else Network(model, len(self.charset))
         self.network.to(memory_format=torch.channels_last).train()
         self.learning_rate = learning_rate
@@ -127,7 +128,7 @@ class LineModule(pl.LightningModule):
 
     def bundle(self) -> Bundle:
         """The network as it stands, ready to be saved or to read with."""
-        return Bundle(self.network, self.charset, {"steps": str(self.global_step)})
+        return Bundle(self.network, self.charset, self.details | {"steps": str(self.global_step)})
 
     def validation_step(self, batch: list[tuple[Pixels, str]], batch_index: int, dataloader_idx: int = 0) -> None:
         """Read lines as users do, and with CTC alone."""

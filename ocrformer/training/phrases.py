@@ -26,6 +26,7 @@ _POLITE = (
     "No exchange without receipt",
 )  # fmt: skip
 _MARKS = ": : : - = * @ % x X / . , # $ & + ( ) | RM QTY NO. No T SR ZR S A PC PCS 1 0 x1 0% 6% 10%".split()
+_REPEATED = ("ha ", "no ", "the ", ". ", "- ", "12", "=-", "_ ", "10", "00 ")
 _TLDS = "com net org co.uk com.my co.kr de fr io gov edu info biz".split()
 _SCREEN = (
     "File Edit View Insert Format Tools Help Window Settings Cancel OK Save Open Close Delete Search Sign in "
@@ -164,9 +165,9 @@ def rare(rng: Random, alphabet: Sequence[str]) -> str:
     if roll < 0.15:
         return rng.choice(alphabet)
     if roll < 0.35:
-        character = rng.choice(rng.choice((alphabet, "l0oO.-_=*#wi1I")))
-        repeated = rng.choice((character, character + " ", rng.choice(("ha ", "no ", "the ", ". ", "- ", "12", "=-"))))
-        return (repeated * rng.randint(2, 24)).strip()
+        character = rng.choice(rng.choice((alphabet, "l0oO.-_=*#wi1I", "0000l..--__")))
+        repeated = rng.choice((character, character, character + " ", rng.choice(_REPEATED)))
+        return (repeated * rng.choice((rng.randint(2, 8), rng.randint(2, 24), rng.randint(16, 64)))).strip()
     length = rng.randint(2, 20)
     if roll < 0.6:
         return "".join(rng.choices(string.ascii_letters + string.digits, k=length))

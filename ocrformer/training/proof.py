@@ -11,13 +11,12 @@ from ocrformer.charset import Charset
 from ocrformer.datasets import Sample
 from ocrformer.evaluation import Evaluation, compared, evaluate, report
 from ocrformer.evaluation_page import evaluation_page
-from ocrformer.image import prepare
 from ocrformer.metrics import confusions, score
 from ocrformer.model.network import Bundle
 from ocrformer.reader import OCRformer
 from ocrformer.training.lines import LineFactory, Voice
-from ocrformer.training.material import Material, drawn, new_samples, old_samples
-from ocrformer.training.sheet import contact_sheet, picture_of
+from ocrformer.training.material import Material, drawn, spread
+from ocrformer.training.sheet import sheet_of
 
 _TESTED = 600  # lines per set
 _PER_FONT = 25  # lines per font
@@ -33,14 +32,19 @@ def prove(material: Material, before: OCRformer, after: OCRformer, output: Path)
         output: Folder for the report.
     """
     before.name, after.name = "before", "after"
-    sets = {"new lines": new_samples(material, _TESTED), "old lines": old_samples(material.replay, _TESTED)}
+    sets = {
+        "new lines": spread(material.held_out, _TESTED),
+        "own lines": drawn(material.own, _TESTED, "own") if material.own else [],
+        "old lines": drawn(material.replay, _TESTED, "general"),
+    }
+    sets = {name: samples for name, samples in sets.items() if samples}
     pairs = [[evaluate(r, name, s, DecodeOptions()) for r in (before, after)] for name, s in sets.items()]
     done = [evaluation for pair in pairs for evaluation in pair]
     figures: dict[str, Any] = {
         "reports": [report(evaluation) for evaluation in done],
         "comparisons": [compared(*pair) for pair in pairs],
         "fonts": _fonts(material, before, after),
-        "new_characters": _characters(pairs[0], before.charset),
+        "new_characters": _characters(pairs[:-1], before.charset),
     }
     (output / "report.json").write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n", "utf-8")
     (output / "report.html").write_text(evaluation_page(done, figures), "utf-8")
@@ -77,18 +81,17 @@ def _error(reader: OCRformer, samples: list[Sample]) -> float:
     return score(done.references, done.predictions, folded=False).cer
 
 
-def _characters(pair: list[Evaluation], known: Charset) -> dict[str, tuple[int, int]]:
-    """For each character that the model did not have before: how many there were, and how many are read right."""
-    new = sorted({c for text in pair[1].references for c in known.missing(text)})
-    total = {c: sum(text.count(c) for text in pair[1].references) for c in new}
-    wrong = confusions(pair[1].references, pair[1].predictions)
+def _characters(pairs: list[list[Evaluation]], known: Charset) -> dict[str, tuple[int, int]]:
+    """For each character that the model did not have before: how many are read right, and how many there were."""
+    references = [text for _, after in pairs for text in after.references]
+    predictions = [text for _, after in pairs for text in after.predictions]
+    new = sorted({c for text in references for c in known.missing(text)})
+    total = {c: sum(text.count(c) for text in references) for c in new}
+    wrong = confusions(references, predictions)
     missed = {c: sum(times for (true, _), times in wrong.items() if true == c) for c in new}
     return {c: (total[c] - missed[c], total[c]) for c in new}
 
 
 def preview(bundle: Bundle, factory: LineFactory, output: Path, most: int = 60) -> None:
     """Write `preview.png`: lines as training will see them, to look at before it begins."""
-    height = bundle.network.config.height
-    samples = drawn(factory, most, "preview")
-    pictures = [picture_of(prepare(sample.open(), height)) for sample in samples]
-    contact_sheet(pictures, [[sample.text] for sample in samples]).save(output / "preview.png")
+    sheet_of(drawn(factory, most, "preview"), bundle.network.config.height).save(output / "preview.png")

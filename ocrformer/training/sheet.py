@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from rapidfuzz.distance import Levenshtein
 
-from ocrformer.image import PAPER, Pixels
+from ocrformer.datasets import Sample
+from ocrformer.image import PAPER, Pixels, prepare
 from ocrformer.lettering import font_for
 from ocrformer.metrics import fold
 
@@ -42,6 +43,12 @@ def contact_sheet(
                 pen.text((left, top + 4 + picture.height + _CAPTION * number), caption, fill=0, font=font)
         top += height
     return sheet
+
+
+def sheet_of(samples: Sequence[Sample], height: int) -> Image.Image:
+    """Labelled lines as a network of that line height sees them, over their labels."""
+    pictures = [picture_of(prepare(sample.open(), height, sample.name)) for sample in samples]
+    return contact_sheet(pictures, [[sample.text] for sample in samples])
 
 
 def _fitted(picture: Image.Image, width: int) -> Image.Image:

@@ -67,8 +67,8 @@ class Prose:
 
     def draw(self, rng: Random, length: int) -> str:
         """About `length` characters, whole words."""
-        start = rng.randrange(max(1, len(self.text) - length - 64))
-        start = self.text.find(" ", start) + 1
+        start = rng.randrange(max(1, len(self.text) - length))
+        start = self.text.rfind(" ", 0, start + 1) + 1
         end = self.text.find(" ", start + length)
         return self.text[start : end if end > 0 else None]
 
@@ -194,5 +194,6 @@ def _decorate(rng: Random, text: str) -> str:
             f"{text}: {values.date(rng)}",
             f"{values.date(rng)} — {text}",
             f"{text} {values.price(rng)}, {values.quantity(rng)}",
+            f"{text} {rng.choice(('.', '.', '. ', ' .', '_', '-')) * rng.randint(3, 40)} {number}",
         )
     )

@@ -1,0 +1,162 @@
+"""Fine-tuning: what is gathered, how batches are mixed, and one run of seconds from lines to report."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from ocrformer.charset import Charset
+from ocrformer.datasets import DatasetError, Sample
+from ocrformer.model.network import Bundle, Network, load, save
+from ocrformer.training.batches import Buckets
+from ocrformer.training.fonts import OWN, FontError, load_faces
+from ocrformer.training.growth import grow
+from ocrformer.training.lines import Key
+from ocrformer.training.material import Task, gather
+from ocrformer.training.mixture import MixedSampler, Own, Real
+from tests.conftest import ROOT, TINY
+
+WORDS = (
+    "amber birch cedar dune ember fjord grove heath inlet juniper knoll larch meadow north oak pine quay river".split()
+)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    charset = Charset.default()
+    path = tmp_path / "start.safetensors"
+    save(path, Bundle(Network(TINY, len(charset)).eval(), charset, {"temperature": "1.5"}))
+    return path
+
+
+@pytest.fixture
+def labelled(tmp_path, fonts):
+    folder = tmp_path / "lines"
+    folder.mkdir()
+    font = ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), 22)
+    rows = []
+    for index, word in enumerate(WORDS):
+        picture = Image.new("L", (150, 32), 255)
+        ImageDraw.Draw(picture).text((4, 2), word, fill=0, font=font)
+        picture.save(folder / f"{index:02d}.png")
+        rows.append(f"{index:02d}.png\t{word}\n")
+    (folder / "labels.tsv").write_text("".join(rows), "utf-8")
+    return folder
+
+
+def task(weights, fonts, **more):
+    return Task(str(weights), general_fonts=[str(fonts / "DejaVuSans.ttf")], **more)
+
+
+def test_old_rows_keep_their_places(weights):
+    before = load(weights)
+    after = grow(before, "aαβ\n\ufb01\u2212\u00a0")
+    assert after.charset.characters == before.charset.characters + "αβ"
+    for name, old in before.network.state_dict().items():
+        new = after.network.state_dict()[name]
+        assert torch.equal(new[: len(old)] if old.ndim else new, old), name
+    assert after.details == before.details
+    assert grow(before, "known words\n") is before
+
+
+def test_labelled_lines_are_divided_in_three(weights, labelled, fonts):
+    material = gather(task(weights, fonts, data=[str(labelled)]))
+    names = [{s.name for s in part} for part in (material.training, material.steering, material.held_out)]
+    assert all(names) and sum(map(len, names)) == len(WORDS) == len(set.union(*names))
+    assert material.own is None and material.before.details["temperature"] == "1.5"
+    (labelled / "labels.tsv").write_text("00.png\tamber\n01.png\tbirch\n", "utf-8")
+    with pytest.raises(DatasetError, match="2 usable lines are too few"):
+        gather(task(weights, fonts, data=[str(labelled)]))
+
+
+def test_texts_bring_new_characters_to_fonts_that_have_them(weights, fonts, tmp_path):
+    text = tmp_path / "new.txt"
+    text.write_text("alpha α and beta β\nα β ± ½\n" * 50, "utf-8")
+    material = gather(task(weights, fonts, text=[str(text)]))
+    assert material.bundle.charset.missing("α β ± ½") == []
+    assert len(material.bundle.charset) == len(material.before.charset) + 4
+    text.write_text("alpha α and ሀ", "utf-8")
+    with pytest.raises(FontError, match="no font has all of α ሀ"):
+        gather(task(weights, fonts, text=[str(text)]))
+
+
+def test_nothing_to_learn_from(weights, fonts):
+    with pytest.raises(ValueError, match="nothing to learn from"):
+        gather(task(weights, fonts))
+
+
+def test_own_fonts_need_only_capitals(fonts):
+    charset = Charset.default()
+    letters = load_faces([fonts / "DejaVuSans.ttf"], charset, exclude=(), required=OWN)
+    assert letters
+    with pytest.raises(FontError, match=r"DejaVuSans.ttf does not draw ሀ"):
+        load_faces([fonts / "DejaVuSans.ttf"], charset, required=OWN + "ሀ")
+
+
+def samples(count):
+    picture = np.full((32, 100), 255, np.uint8)
+    return [Sample(f"{i}.png", "word", "page", lambda: picture) for i in range(count)]
+
+
+@pytest.mark.parametrize(("lines", "own"), [(40, False), (0, True), (40, True)])
+def test_every_kind_of_line_is_drawn(lines, own):
+    def sampler(start=0):
+        return MixedSampler(samples(lines), own=own, height=32, buckets=Buckets(), replay=0.5, seed=3, start=start)
+
+    batches = [sampler().batch(step) for step in range(64)]
+    kinds = [type(key) for batch in batches for key in batch]
+    assert (Real in kinds, Own in kinds, Key in kinds) == (lines > 0, own, True)
+    if lines:
+        seen = {key.sample for batch in batches for key in batch if isinstance(key, Real)}
+        assert len(seen) == lines
+    assert next(iter(sampler(start=17))) == batches[17]
+
+
+def run(*arguments):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "ocrformer", "train", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, cwd=ROOT)
+
+
+def test_from_lines_to_report(weights, labelled, fonts, tmp_path):
+    output = tmp_path / "mine"
+    text = tmp_path / "new.txt"
+    text.write_text("alpha α and beta β\n" * 50, "utf-8")
+    options = [
+        "--init", weights, "--data", labelled, "--text", text, "--general-fonts", fonts / "DejaVuSans.ttf",
+        "-o", output, "--steps", 2,
+    ]  # fmt: skip
+    done = run(*options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "lines to learn from" in done.stdout and "Traceback" not in done.stderr
+    tuned = load(output / "model.safetensors")
+    assert tuned.charset.missing("αβ") == [] and tuned.details["temperature"] == "1.5"
+    report = json.loads((output / "report.json").read_text("utf-8"))
+    assert [r["data"] for r in report["reports"]][::2] == ["new lines", "own lines", "old lines"]
+    assert {"α", "β"} <= set(report["new_characters"]) <= set("αβΑΒ")  # own texts are also set in capitals
+    assert (output / "report.html").stat().st_size > 10_000
+    with Image.open(output / "preview.png") as preview:
+        assert preview.width > 1000
+    again = run(*options)
+    assert again.returncode == 2 and "use --overwrite" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-c", "configs/tiny.yaml", "--steps", 3], "--steps is for fine-tuning"),
+        (["-c", "configs/tiny.yaml", "--fonts", "no-such-fonts", "--trainer.accelerator", "cpu"], "no such font"),
+        (["--init", "default", "--data", "no-such-lines"], "no such file or folder"),
+        (["--init", "default"], "nothing to learn from"),
+    ],
+)
+def test_wrong_use_is_a_sentence(arguments, sentence, tmp_path):
+    done = run(*arguments, *(() if "-c" in arguments else ("-o", tmp_path / "mine")))
+    assert done.returncode == 2, done.stderr
+    assert sentence in done.stderr and "Traceback" not in done.stderr

@@ -35,7 +35,6 @@ _MAGIC = (
     b"MM\0*",
     b"II+\0",
     b"GIF8",
-    b"BM",
     b"\xff\x4f\xff\x51",
     b"\0\0\0\x0cjP",
 )
@@ -137,7 +136,8 @@ def looks_like_image(head: bytes) -> bool:
     """Whether a file that begins so (16 bytes suffice) claims to be a picture in a supported format."""
     portable = head[:1] == b"P" and head[1:2] in b"123456" and head[2:3] in b" \t\r\n#"
     boxed = (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:12] in (b"ftypavif", b"ftypavis")
-    return head.startswith(_MAGIC) or (portable and len(head) > 2) or boxed
+    bitmap = head[:2] == b"BM" and head[6:10] == b"\0\0\0\0"
+    return head.startswith(_MAGIC) or (portable and len(head) > 2) or boxed or bitmap
 
 
 def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ocrformer.outputs import as_row, header
 from ocrformer.sources import Item, is_url, remote
-from ocrformer.transcribe import Result, stamp
+from ocrformer.transcribe import Result, Stamp, stamp
 
 
 class OutputError(ValueError):
@@ -57,7 +58,9 @@ class JournalWriter:
         else:
             put(str(self.journal), _note(self._settings))  # first: a file without a journal cannot be gone on with
             put(str(path), header(form))
-        self._done = {entry[0]: entry for entry in self._entries}
+        self._done: dict[Stamp, list[Entry]] = defaultdict(list)
+        for entry in self._entries:
+            self._done[entry[:3]].append(entry)
         self._rows = path.open("ab")
         self._notes = self.journal.open("ab")
 
@@ -66,11 +69,10 @@ class JournalWriter:
         return item
 
     def is_done(self, item: Item) -> bool:
-        """Whether the very same version of the item is in the file."""
-        entry = self._done.get(item.name)
-        if entry is None or entry[1:3] != (item.size, item.modified):
+        """Whether the very same version of the item is in the file; each of its rows answers for one item."""
+        if not self._done[stamp(item)]:
             return False
-        self.failed += entry[4]
+        self.failed += self._done[stamp(item)].pop()[4]
         return True
 
     def write(self, results: Sequence[Result]) -> None:
@@ -158,6 +160,21 @@ def make_ready(target: str) -> None:
             raise OutputError(f"{target}: no permission to write there")
     except OSError as error:
         raise OutputError(f"{target}: cannot write there ({error.strerror})") from None
+
+
+def occupied(target: str) -> bool:
+    """Whether there is a file or object of that name.
+
+    Raises:
+        OutputError: If that cannot be found out.
+    """
+    if not is_url(target):
+        return Path(target).is_file()
+    filesystem, name = remote(target)
+    try:
+        return bool(filesystem.isfile(name))
+    except OSError as error:
+        raise OutputError(f"{target}: cannot look there ({error.strerror or error})") from None
 
 
 def put(target: str, content: str | bytes) -> None:

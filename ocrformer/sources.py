@@ -16,7 +16,9 @@ from typing import Any
 
 from ocrformer.image import looks_like_image
 
-_HEAD = 16
+ARCHIVES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip")
+"""Endings of archives, where a name must do; elsewhere the content decides."""
+_HEAD = 512  # bytes of a file that tell its kind
 _MAX_MEMBER = 256 * 1024 * 1024  # bytes of one archive member, against archives that inflate without end
 _TOO_LARGE = f"larger than {_MAX_MEMBER >> 20} MB"
 
@@ -76,7 +78,11 @@ def find(places: Iterable[str], *, recursive: bool = False) -> Iterator[Item]:
     """
     for place in places:
         if is_url(place):
-            yield from _find_remote(place, recursive)
+            remote(place)
+            try:
+                yield from _find_remote(place, recursive)
+            except OSError as error:
+                yield Item(place, Path(place).name, error=f"{place}: cannot read ({error.strerror or error})")
         elif is_folder(place):
             for path in _walk(place, recursive):
                 if isinstance(path, Item):
@@ -142,7 +148,12 @@ def _expand(path: str, relative: str, *, named: bool) -> Iterator[Item]:
 
 def _is_tar(path: str, head: bytes) -> bool:
     compressed = head[:2] == b"\x1f\x8b" or head[:3] == b"BZh" or head[:6] == b"\xfd7zXZ\0"
-    return (compressed or path.endswith(".tar")) and tarfile.is_tarfile(path)
+    if not (compressed or path.endswith(".tar") or head[257:262] == b"ustar"):
+        return False
+    try:
+        return tarfile.is_tarfile(path)
+    except _DAMAGE:
+        return True  # whoever reads its members says what is wrong
 
 
 _DAMAGE = (
@@ -215,20 +226,21 @@ def remote(url: str) -> tuple[Any, str]:
 
 def _find_remote(url: str, recursive: bool) -> Iterator[Item]:
     filesystem, path = remote(url)
-    try:
-        if filesystem.isdir(path):
-            depth = None if recursive else 1
-            found = sorted(filesystem.find(path, maxdepth=depth, detail=True).items())
-        else:
-            found = [(path, filesystem.info(path))]
-    except OSError as error:
-        raise SourceError(f"{url}: cannot list ({error})") from None
+    if filesystem.isdir(path):
+        depth = None if recursive else 1
+        found = sorted(filesystem.find(path, maxdepth=depth, detail=True).items())
+    else:
+        found = [(path, filesystem.info(path))]
     for name, facts in found:
         relative = name.removeprefix(path).lstrip("/") or Path(name).name
         if any(part.startswith(".") for part in Path(relative).parts):
             continue
-        if name == path or looks_like_image(filesystem.cat_file(name, 0, _HEAD)):
-            yield Item(filesystem.unstrip_protocol(name), relative, int(facts.get("size") or 0), _modified(facts))
+        item = Item(filesystem.unstrip_protocol(name), relative, int(facts.get("size") or 0), _modified(facts))
+        try:
+            if name == path or looks_like_image(filesystem.cat_file(name, 0, _HEAD)):
+                yield item
+        except OSError as error:
+            yield replace(item, error=f"{item.name}: cannot read ({error.strerror or error})")
 
 
 def _modified(facts: dict[str, Any]) -> int:
@@ -242,7 +254,7 @@ def count(places: Iterable[str], *, recursive: bool = False) -> int | None:
     """About how many items `find` will give, for a progress bar; None where counting would mean reading everything."""
     total = 0
     for place in places:
-        if is_url(place) or place.endswith((".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip")):
+        if is_url(place) or place.endswith(ARCHIVES):
             return None
         total += sum(1 for _ in _walk(place, recursive)) if is_folder(place) else 1
     return total

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from ocrformer.journal import JournalWriter, OutputError, make_ready, put
+from ocrformer.journal import JournalWriter, OutputError, make_ready, occupied, put
 from ocrformer.outputs import ROW_FORMATS, SUFFIXES, Row, as_document, as_row, header
 from ocrformer.sources import Item, is_url
 from ocrformer.transcribe import Result
@@ -135,7 +135,7 @@ class SidecarWriter:
         other = self._taken.setdefault(target, item.name)
         if other != item.name:
             return f"{target} is for {other} already; read it in a run of its own"
-        if not (self.resume or self.overwrite or is_url(target)) and Path(target).exists():
+        if not (self.resume or self.overwrite) and any(map(occupied, self._alternatives(item, target))):
             return f"{target} exists; use --resume to keep such files or --overwrite to replace them"
         return None
 
@@ -143,10 +143,12 @@ class SidecarWriter:
         """Whether the file is there and not older than its image."""
         if not self.resume or item.error is not None or is_url(target := self.target(item)):
             return False
-        try:
-            return Path(target).stat().st_mtime_ns >= item.modified
-        except OSError:
-            return False
+        written = [Path(name) for name in self._alternatives(item, target) if Path(name).is_file()]
+        return bool(written) and written[0].stat().st_mtime_ns >= item.modified
+
+    def _alternatives(self, item: Item, target: str) -> list[str]:
+        """What the first file of an item may be called: PAGE has a file for each page of a picture."""
+        return [target, self.target(item, 1)] if self.form == "page" else [target]
 
     def write(self, results: Sequence[Result]) -> None:
         """Write each file under another name first, so that none is ever half there."""
@@ -192,7 +194,7 @@ def open_writer(
     if form not in ROW_FORMATS or is_url(output):
         if resume:
             raise OutputError(f"--resume needs a local file in a row format ({', '.join(ROW_FORMATS)})")
-        if not overwrite and not is_url(output) and Path(output).is_file():
+        if not overwrite and occupied(output):
             raise OutputError(f"{output} exists: use --overwrite to replace it")
         make_ready(output)
         return DocumentWriter(output, form, characters=characters)

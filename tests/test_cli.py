@@ -40,7 +40,7 @@ def images(tmp_path_factory):
 
 def invoke(*arguments, **options):
     result = CliRunner().invoke(main, ["read", *map(str, arguments)], **options)
-    assert "Traceback" not in result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
     return result
 
 

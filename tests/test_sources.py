@@ -156,8 +156,8 @@ def test_urls(tree):
         assert item.relative == "one.png"
         assert names(find(["memory://bucket"], recursive=True)) == ["one.png", "sub/two.png"]
         assert names(find(["memory://bucket/sub/two.png"])) == ["two.png"]
-        with pytest.raises(SourceError, match="cannot list"):
-            list(find(["memory://bucket/none.png"]))
+        missing, there = find(["memory://bucket/none.png", "memory://bucket/one.png"])
+        assert missing.error.startswith("memory://bucket/none.png: cannot read") and there.error is None
     finally:
         memory.rm("/bucket", recursive=True)
     assert names(find([f"file://{tree}"])) == ["a.anything", "b.png"]
@@ -175,3 +175,26 @@ def test_unreadable_file_is_an_item_with_a_reason(tree):
     (item,) = find([str(tree / "gone.png")])
     assert "cannot open" in item.error
     assert Item("x", "x").data is None
+
+
+def test_archives_are_known_by_content(tree):
+    with tarfile.open(tree / "backup", "w") as archive:
+        archive.add(tree / "b.png", "inside.png")
+    assert "backup/inside.png" in names(find([str(tree)]))
+    assert names(find([str(tree / "backup")])) == ["backup/inside.png"]
+
+
+def test_a_cut_archive_does_not_hide_its_neighbours(tree):
+    with tarfile.open(tree / "whole.tar.gz", "w:gz") as archive:
+        archive.add(tree / "b.png")
+    cut = (tree / "whole.tar.gz").read_bytes()[:11]
+    (tree / "whole.tar.gz").unlink()
+    (tree / "aa.tar.gz").write_bytes(cut)
+    items = {item.relative: item.error for item in find([str(tree)])}
+    assert set(items) == {"a.anything", "aa.tar.gz", "b.png"}
+    assert "damaged archive" in items["aa.tar.gz"] and items["b.png"] is None
+
+
+def test_words_that_begin_like_a_bitmap_are_no_picture(tree):
+    (tree / "list.txt").write_text("BMW and other makers of cars")
+    assert "list.txt" not in names(find([str(tree)]))

@@ -246,3 +246,19 @@ def test_report_keeps_the_most_doubtful_lines(folder):
 def test_stamps_tell_versions_apart(folder):
     stamps = {stamp(item) for item in find([str(folder)])}
     assert len(stamps) == 700
+
+
+def test_a_file_named_twice_is_resumed_twice(folder, tmp_path):
+    """One that stands in two windows has rows of its own in each."""
+    paths = sorted(map(str, folder.iterdir()))
+    places = [paths[0], *paths[1:80], paths[0]]
+    for stop, resume in ((0, False), (None, True)):
+        writer = JournalWriter(tmp_path / "rows.csv", "csv", resume=resume)
+        with ThreadPoolExecutor(2) as executor:
+            for number, results in enumerate(transcriber(executor).run(Windows(find(places), writer.is_done))):
+                writer.write(results)
+                if number == stop:
+                    break
+        writer.close()
+    rows = (tmp_path / "rows.csv").read_text().splitlines()
+    assert sum(row.startswith(paths[0]) for row in rows) == 2 and len(rows) == len(places) + 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ocrformer.cli.extras import need
+from ocrformer.cli.extras import need, plainly
 from ocrformer.config import MODES, DecodeOptions
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--threads", type=click.IntRange(1), help="Cores for everyone. [all]")
 @click.option("--json", "as_json", metavar="FILE", help="Write all figures as JSON.")
 @click.option("--markdown", metavar="FILE", help="Write the tables as Markdown.")
+@plainly()
 def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **options: Any) -> None:
     """Measure this program beside Tesseract and RapidOCR, where they are installed, in one run.
 
@@ -38,8 +39,7 @@ def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **opti
     import torch
 
     from ocrformer import benchmark, peers
-    from ocrformer.datasets import DatasetError
-    from ocrformer.model.network import WeightsError
+    from ocrformer.journal import make_ready, put
     from ocrformer.reader import OCRformer
 
     unknown = set(modes.split(",")) - set(MODES)
@@ -47,11 +47,10 @@ def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **opti
         raise click.UsageError(f"no such mode: {', '.join(sorted(unknown))}; there are {', '.join(MODES)}")
     threads = options["threads"] or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
-    try:
-        readers = {name: OCRformer.from_pretrained(model, "cpu", name) for name in runtimes.split(",")}
-        folders = {Path(place).name: _files(place, options["lines"]) for place in places}
-    except (DatasetError, WeightsError) as error:
-        raise click.UsageError(str(error)) from None
+    for target in filter(None, (options["as_json"], options["markdown"])):
+        make_ready(target)
+    readers = {name: OCRformer.from_pretrained(model, "cpu", name) for name in runtimes.split(",")}
+    folders = {_called(place, places): _files(place, options["lines"]) for place in places}
     reader = next(iter(readers.values()))
     contestants = benchmark.own(readers, modes.split(",")) | peers.installed(threads)
     tables: dict[str, list[Rate]] = {}
@@ -70,11 +69,16 @@ def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **opti
     facts["share_of_peak"], facts["peak"] = benchmark.share_of_peak(reader)
     click.echo(_facts(facts))
     if options["markdown"]:
-        texts = [*(_table(name, rates) for name, rates in tables.items()), _facts(facts)]
-        Path(options["markdown"]).write_text("\n".join(texts), encoding="utf-8")
+        put(options["markdown"], "\n".join([*(_table(name, rates) for name, rates in tables.items()), _facts(facts)]))
     if options["as_json"]:
         figures = {"folders": {name: [asdict(rate) for rate in rates] for name, rates in tables.items()}} | facts
-        Path(options["as_json"]).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        put(options["as_json"], json.dumps(figures, indent=1) + "\n")
+
+
+def _called(place: str, places: Sequence[str]) -> str:
+    """A folder's name; its whole path where two have the same name."""
+    name = Path(place).name
+    return name if [Path(other).name for other in places].count(name) == 1 else place
 
 
 def _files(place: str, most: int | None) -> Mapping[Path, str]:

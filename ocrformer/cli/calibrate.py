@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
-from ocrformer.cli.extras import need
+from ocrformer.cli.extras import need, plainly
 
 
 @click.command()
 @click.option("--data", "places", multiple=True, required=True, metavar="PATH", help="Labelled lines; can be repeated.")
 @click.option("--model", default="default", show_default=True, metavar="FILE", help="Weights to calibrate.")
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False), help="Weights file to write.")
+@plainly()
 def calibrate(places: tuple[str, ...], model: str, output: str) -> None:
     """Fit the temperature of confidences on labelled lines that the model was not trained on.
 
@@ -19,26 +20,26 @@ def calibrate(places: tuple[str, ...], model: str, output: str) -> None:
     need("rapidfuzz", "train")
     from ocrformer.calibration import calibration_of, fit_temperature, with_temperature
     from ocrformer.config import DecodeOptions
-    from ocrformer.datasets import DatasetError, load_samples
+    from ocrformer.datasets import load_samples
     from ocrformer.evaluation import evaluate
     from ocrformer.inspection import split
     from ocrformer.journal import make_ready
-    from ocrformer.model.network import WeightsError, save
+    from ocrformer.model.network import save
     from ocrformer.reader import OCRformer
 
+    make_ready(output)
+    samples = [sample for place in places for sample in load_samples(place)]
+    reader = OCRformer.from_pretrained(model)
+    done = evaluate(reader, "calibration", samples, DecodeOptions())
+    for failure in done.failures:
+        click.echo(f"ocrformer: {failure}", err=True)
+    right = [bool(edits == 0) for edits in done.distances()[0]]
+    sure = [line.confidence for line in done.lines]
+    fitting, rest = split(done.samples, 0.5)
+    present = reader.temperature
     try:
-        make_ready(output)
-        samples = [sample for place in places for sample in load_samples(place)]
-        reader = OCRformer.from_pretrained(model)
-        done = evaluate(reader, "calibration", samples, DecodeOptions())
-        for failure in done.failures:
-            click.echo(f"ocrformer: {failure}", err=True)
-        right = [bool(edits == 0) for edits in done.distances()[0]]
-        sure = [line.confidence for line in done.lines]
-        fitting, rest = split(done.samples, 0.5)
-        present = reader.temperature
         fitted = fit_temperature([sure[i] for i in fitting], [right[i] for i in fitting], present)
-    except (DatasetError, WeightsError, ValueError) as error:
+    except ValueError as error:
         raise click.UsageError(str(error)) from None
     save(output, with_temperature(reader.bundle, fitted))
     others = [sure[i] for i in rest], [right[i] for i in rest]

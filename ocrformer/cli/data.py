@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from ocrformer.cli.extras import need
+from ocrformer.cli.extras import need, plainly
 
 
 @click.group()
@@ -20,6 +20,7 @@ def data() -> None:
     "--model", default="default", show_default=True, metavar="FILE", help="Weights that will be trained from."
 )
 @click.option("--sheet", metavar="FILE", help="Write a contact sheet (PNG).")
+@plainly()
 def check(path: str, model: str, sheet: str | None) -> None:
     """Say what is in a data set and what is wrong with it.
 
@@ -28,18 +29,15 @@ def check(path: str, model: str, sheet: str | None) -> None:
     """
     if sheet:
         need("rapidfuzz", "train")
-    from ocrformer.datasets import DatasetError, load_samples
+    from ocrformer.datasets import load_samples
     from ocrformer.inspection import inspect, summary
-    from ocrformer.journal import OutputError, make_ready
-    from ocrformer.model.network import WeightsError, load
+    from ocrformer.journal import make_ready
+    from ocrformer.model.network import load
 
-    try:
-        if sheet:
-            make_ready(sheet)
-        samples = load_samples(path)
-        bundle = load(_weights(model))
-    except (DatasetError, WeightsError, OutputError) as error:
-        raise click.UsageError(str(error)) from None
+    if sheet:
+        make_ready(sheet)
+    samples = load_samples(path)
+    bundle = load(_weights(model))
     found = inspect(samples, bundle.charset, bundle.network.config.height)
     for line in summary(found):
         click.echo(line)

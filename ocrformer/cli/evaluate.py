@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ocrformer.cli.extras import need
+from ocrformer.cli.extras import need, plainly
 from ocrformer.config import MODES, DecodeOptions
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--runtime", default="auto", show_default=True, help="torch, onnx or an ONNX file runs the encoder.")
 @click.option("--json", "as_json", metavar="FILE", help="Write all figures as JSON (- for standard output).")
 @click.option("--html", metavar="FILE", help="Write a self-contained page with plots and the worst lines.")
+@plainly()
 def evaluate(
     places: tuple[str, ...],
     models: tuple[str, ...],
@@ -40,23 +41,19 @@ def evaluate(
     """
     need("rapidfuzz", "train")
     from ocrformer import evaluation
-    from ocrformer.datasets import DatasetError, load_samples
+    from ocrformer.datasets import load_samples
     from ocrformer.evaluation_page import evaluation_page
-    from ocrformer.journal import OutputError, make_ready, put
-    from ocrformer.model.network import WeightsError
+    from ocrformer.journal import make_ready, put
     from ocrformer.reader import OCRformer
 
-    try:
-        for target in (as_json, html):
-            if target and target != "-":
-                make_ready(target)
-        data = [(Path(place).name, load_samples(place)) for place in places]
-        readers = [OCRformer.from_pretrained(model, device, runtime) for model in models or ("default",)]
-        if len({reader.name for reader in readers}) < len(readers):  # fine-tuned ones are all called the same
-            for reader, model in zip(readers, models, strict=True):
-                reader.name = model
-    except (DatasetError, WeightsError, OutputError) as error:
-        raise click.UsageError(str(error)) from None
+    for target in (as_json, html):
+        if target and target != "-":
+            make_ready(target)
+    data = [(Path(place).name, load_samples(place)) for place in places]
+    readers = [OCRformer.from_pretrained(model, device, runtime) for model in models or ("default",)]
+    if len({reader.name for reader in readers}) < len(readers):  # fine-tuned ones are all called the same
+        for reader, model in zip(readers, models, strict=True):
+            reader.name = model
     options = DecodeOptions(mode=mode)
     done = [evaluation.evaluate(reader, name, samples, options) for name, samples in data for reader in readers]
     for one in done:

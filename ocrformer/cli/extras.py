@@ -1,7 +1,9 @@
-"""Commands whose packages are optional say so in a sentence."""
+"""What goes wrong is said in a sentence: missing packages, and errors that the user can mend."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 import click
@@ -11,3 +13,14 @@ def need(module: str, extra: str) -> None:
     """Stop with a plain sentence if a package of an extra is missing."""
     if find_spec(module) is None:
         raise click.UsageError(f"this command needs more packages: pip install 'ocrformer[{extra}]'")
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """This package's own errors (of pictures, data sets, weights, outputs, ...) end a command with their sentence."""
+    try:
+        yield
+    except ValueError as error:
+        if not type(error).__module__.startswith("ocrformer."):
+            raise
+        raise click.UsageError(str(error)) from None

@@ -62,6 +62,8 @@ def read(paths: tuple[str, ...], **options: Any) -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # whatever the locale
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # names that are no text in it
     if sum(bool(options[name]) for name in ("output", "sidecars", "output_dir")) > 1:
         raise click.UsageError("choose one of --output, --sidecars and --output-dir")
     from ocrformer.charset import CharsetError

@@ -7,12 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocrformer.sources import SourceError, exists
+from ocrformer.sources import ARCHIVES, SourceError, exists
 
 if TYPE_CHECKING:
     from ocrformer.writers import Writer
-
-_ARCHIVES = (".zip", ".tar", ".tgz", ".gz")
 
 
 def output_format(places: list[str], options: dict[str, Any]) -> str:
@@ -26,7 +24,7 @@ def output_format(places: list[str], options: dict[str, Any]) -> str:
 
     if places and not any(map(exists, places)):
         raise SourceError(f"{places[0] or repr(places[0])}: no such file or folder")
-    single = all(os.path.isfile(place) and not place.endswith(_ARCHIVES) for place in places)  # noqa: PTH113 - pathlib raises
+    single = all(os.path.isfile(place) and not place.endswith(ARCHIVES) for place in places)  # noqa: PTH113 - pathlib raises
     form: str = options["form"] or ("txt" if single else "jsonl")
     if form == "page" and not (options["sidecars"] or options["output_dir"]) and not (single and len(places) == 1):
         raise OutputError("PAGE describes one image a file: use --sidecars or --output-dir")
@@ -47,8 +45,9 @@ def writer_for(form: str, options: dict[str, Any]) -> Writer:
         make_ready(report)
         if options["output"] and Path(report).absolute() == Path(options["output"]).absolute():
             raise OutputError(f"{report}: --output and --report must be two files")
-        if Path(report).is_file() and not (options["overwrite"] or options["resume"]):
-            raise OutputError(f"{report} exists: use --overwrite to replace it")
+        if Path(report).is_file() and not options["overwrite"]:
+            hint = "name another one: it will show the lines that this run reads" if options["resume"] else ""
+            raise OutputError(f"{report} exists: {hint or 'use --overwrite to replace it'}")
     return open_writer(
         form,
         output=options["output"],
@@ -58,5 +57,5 @@ def writer_for(form: str, options: dict[str, Any]) -> Writer:
         overwrite=options["overwrite"],
         characters=options["characters"],
         stdout=sys.stdout,
-        settings={name: options[name] for name in ("model", "mode", "charset", "min_confidence")},
+        settings={name: options[name] for name in ("model", "runtime", "mode", "charset", "min_confidence")},
     )

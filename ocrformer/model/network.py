@@ -128,7 +128,11 @@ class Bundle:
 
 
 def save(path: str | os.PathLike[str], bundle: Bundle) -> None:
-    """Write one safetensors file: matrices in half precision, vectors in full, configuration and charset inside."""
+    """Write one safetensors file: matrices in half precision, vectors in full, configuration and charset inside.
+
+    Raises:
+        WeightsError: If it cannot be written.
+    """
     tensors = {
         name: tensor.detach().cpu().to(torch.float16 if tensor.ndim > 1 else tensor.dtype).contiguous()
         for name, tensor in bundle.network.state_dict().items()
@@ -141,9 +145,12 @@ def save(path: str | os.PathLike[str], bundle: Bundle) -> None:
         "details": json.dumps(bundle.details, sort_keys=True),
     }
     partial = Path(f"{os.fspath(path)}.part")
-    save_file(tensors, partial, metadata=metadata)
-    partial.chmod(0o644)  # safetensors writes for the owner alone
-    partial.replace(path)
+    try:
+        save_file(tensors, partial, metadata=metadata)
+        partial.chmod(0o644)  # safetensors writes for the owner alone
+        partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path}: cannot write weights there ({error})") from None
 
 
 def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Bundle:
@@ -165,12 +172,13 @@ def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Bu
     try:
         config = ModelConfig.from_dict(json.loads(metadata["config"]))
         charset = Charset(metadata["charset"])
+        details = dict(json.loads(metadata.get("details", "{}")))
         network = Network(config, len(charset))
         floats = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
         missing, unexpected = network.load_state_dict(floats, strict=False)
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise WeightsError(f"{path}: weights do not fit this version ({error})") from None
     wrong = [name for name in missing if not name.endswith("num_batches_tracked")] + list(unexpected)
     if wrong:
         raise WeightsError(f"{path}: weights do not fit this version ({', '.join(wrong[:3])})")
-    return Bundle(network.eval().to(device), charset, json.loads(metadata.get("details", "{}")))
+    return Bundle(network.eval().to(device), charset, details)

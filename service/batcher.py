@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -51,7 +52,7 @@ class Batcher:
         executor: With a thread for each batch in flight.
         parallel: Batches in flight at most.
         batch: Lines per call.
-        queue: Lines that may wait.
+        queue: Lines that may be admitted at a time.
         observe: Called after each batch.
     """
 
@@ -61,24 +62,30 @@ class Batcher:
         self._read, self._executor, self._observe = read, executor, observe
         self._batch, self._limit, self._parallel = batch, queue, parallel
         self._queue: deque[_Waiting] = deque()
+        self._admitted = 0
         self._at_work: set[asyncio.Task[None]] = set()
         self._rate = 100.0  # lines per second, for Retry-After
 
-    @property
-    def waiting(self) -> int:
-        """Lines in the queue."""
-        return len(self._queue)
+    @contextmanager
+    def admit(self, lines: int) -> Iterator[None]:
+        """Room for the lines of one request, from before they are decoded until they are answered.
+
+        Raises:
+            BusyError: If there is none.
+        """
+        if self._admitted and self._admitted + lines > self._limit:
+            raise BusyError(1 + int(self._admitted / self._rate))
+        self._admitted += lines
+        try:
+            yield
+        finally:
+            self._admitted -= lines
 
     async def read(self, lines: Sequence[Pixels], options: DecodeOptions) -> list[Line]:
         """Read the lines of one request, in order.
 
         If the caller is cancelled, its lines leave the queue.
-
-        Raises:
-            BusyError: If the queue has no room for them.
         """
-        if len(self._queue) + len(lines) > self._limit and self._queue:
-            raise BusyError(1 + int(len(self._queue) / self._rate))
         loop = asyncio.get_running_loop()
         waiting = [_Waiting(line, options, loop.create_future()) for line in lines]
         self._queue.extend(waiting)
@@ -103,14 +110,27 @@ class Batcher:
             try:
                 read = await loop.run_in_executor(self._executor, self._read, lines, options)
             except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
-                for one in batch:
-                    if not one.result.done():
-                        one.result.set_exception(error)
+                await self._without(batch, error)
                 continue
             spent = time.perf_counter() - started
             self._rate = 0.8 * self._rate + 0.2 * len(batch) / max(spent, 1e-6)
             self._observe(len(batch), started - batch[0].since, spent)
             for one, line in zip(batch, read, strict=True):
+                if not one.result.done():
+                    one.result.set_result(line)
+
+    async def _without(self, batch: list[_Waiting], error: Exception) -> None:
+        """Answer a batch that failed: each line alone, so that only the faulty one's caller hears of the error."""
+        for one in batch:
+            try:
+                if len(batch) == 1:
+                    raise error
+                run = asyncio.get_running_loop().run_in_executor
+                (line,) = await run(self._executor, self._read, [one.line], one.options)
+            except Exception as reason:  # noqa: BLE001
+                if not one.result.done():
+                    one.result.set_exception(reason)
+            else:
                 if not one.result.done():
                     one.result.set_result(line)
 

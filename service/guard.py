@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import json
 import logging
@@ -24,16 +25,8 @@ _HEADERS = {
         b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
 }
+_DRAINED = 2.0  # seconds in which a body that is too large may still arrive
 _log = logging.getLogger("ocrformer.access")
-
-
-def write_access_log() -> None:
-    """Send the access log to standard error as bare JSON lines."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    _log.handlers = [handler]
-    _log.setLevel(logging.INFO)
-    _log.propagate = False
 
 
 Reject = Callable[[str], None]
@@ -86,6 +79,8 @@ class Guard:
             await exchange.refuse(401, "unauthorized", "send the API key as `Authorization: Bearer KEY` or `X-API-Key`")
         elif _declared_length(headers) > self._max_body:
             self._rejected("body_too_large")
+            if b"expect" not in headers:
+                await self._drain(receive)
             await exchange.refuse(413, "body_too_large", self._size_message)
         else:
             await self._app(scope, self._limited(receive), exchange.send)
@@ -101,6 +96,17 @@ class Guard:
         bearer = headers.get(b"authorization", b"").partition(b" ")
         sent = headers.get(b"x-api-key") or (bearer[2].strip() if bearer[0].lower() == b"bearer" else b"")
         return hmac.compare_digest(sent, self._key)
+
+    async def _drain(self, receive: Receive) -> None:
+        """Take in some of a body that will be refused: many clients read no answer before they have sent it."""
+        left = 4 * self._max_body
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAINED):
+                while left > 0:
+                    message = await receive()
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        break
 
     def _limited(self, receive: Receive) -> Receive:
         """The body as it comes; whoever reads it gets `RequestError` when it is too large or too slow."""
@@ -165,7 +171,7 @@ class _Exchange:
             "milliseconds": round(1000 * (time.perf_counter() - self._started), 1),
             "images": state.get("images", 0),
         }
-        _log.info(json.dumps(record))
+        _log.info("request", extra={"record": record})
 
 
 def _declared_length(headers: dict[bytes, bytes]) -> int:

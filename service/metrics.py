@@ -15,10 +15,10 @@ class Metrics:
     """Counts what is read and refused, and how long lines wait and are read."""
 
     def __init__(self) -> None:
-        self.requests = Counter("ocrformer_requests", "Requests whose images were read")
+        self.requests = Counter("ocrformer_requests", "Requests that were answered", ["route"])
         self.images = Counter("ocrformer_images", "Images by status", ["status"])
         self.characters = Counter("ocrformer_characters", "Characters written")
-        self.rejects = Counter("ocrformer_rejects", "Requests refused, by reason", ["reason"])
+        self.rejects = Counter("ocrformer_rejects", "Requests and images refused, by reason", ["reason"])
         self.batch_lines = Histogram(
             "ocrformer_batch_lines", "Lines per batch", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
         )
@@ -27,10 +27,19 @@ class Metrics:
 
     def results(self, results: Sequence[Line | ImageError]) -> None:
         """Count the images of one request."""
-        self.requests.inc()
+        self.requests.labels("/read").inc()
         for result in results:
-            self.images.labels(result.status if isinstance(result, Line) else "failed").inc()
-            self.characters.inc(len(result.text) if isinstance(result, Line) else 0)
+            if isinstance(result, Line):
+                self.images.labels(result.status).inc()
+                self.characters.inc(len(result.text))
+            else:
+                self.images.labels("failed").inc()
+                self.rejects.labels(result.code).inc()
+
+    def attended(self) -> None:
+        """Count one attention picture."""
+        self.requests.labels("/attention").inc()
+        self.images.labels("attended").inc()
 
     def batch(self, lines: int, waited: float, spent: float) -> None:
         """Note one batch."""

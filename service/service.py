@@ -10,8 +10,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning OpenMP threads s
 import asyncio
 import sys
 import time
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import bentoml
 import numpy as np
@@ -23,7 +25,8 @@ from starlette.responses import PlainTextResponse, Response
 from ocrformer import ImageError, Line, OCRformer
 from service.answers import ErrorAnswer, ReadAnswer, image_answer
 from service.batcher import Batcher, BusyError
-from service.guard import Guard, RequestError, write_access_log
+from service.guard import Guard, RequestError
+from service.logs import write_json_lines
 from service.metrics import Metrics
 from service.settings import Settings
 from service.uploads import Upload, parse
@@ -33,7 +36,7 @@ _BATCHES = 2  # in flight: while the answers of one go out, the other is read
 SETTINGS = Settings.from_environment()
 METRICS = Metrics()
 SITE = site(with_key=bool(SETTINGS.api_key))
-write_access_log()
+write_json_lines()
 
 
 @bentoml.service(
@@ -72,7 +75,7 @@ class TextLines:
         try:
             upload = await parse(request, SETTINGS.max_images)
             request.state.images = len(upload.images)
-            return await while_connected(request, self._answer(request, upload), SETTINGS.timeout)
+            return await self._admitted(request, upload, self._answer(request, upload))
         except RequestError as refusal:
             METRICS.rejected(refusal.code)
             return refuse(request, refusal)
@@ -84,20 +87,32 @@ class TextLines:
         try:
             upload = await parse(request, 1)
             request.state.images = 1
-            return await while_connected(request, self._attention(request, upload), SETTINGS.timeout)
+            return await self._admitted(request, upload, self._attention(request, upload))
         except RequestError as refusal:
             METRICS.rejected(refusal.code)
             return refuse(request, refusal)
+
+    async def _admitted(self, request: Request, upload: Upload, answer: Coroutine[Any, Any, Response]) -> Response:
+        """The answer, if there is room for the request's images."""
+        try:
+            with self.batcher.admit(len(upload.images)):
+                return await while_connected(request, answer, SETTINGS.timeout)
+        except BusyError as busy:
+            answer.close()
+            raise RequestError(429, "busy", str(busy), {"Retry-After": str(busy.retry_after)}) from None
 
     async def _attention(self, request: Request, upload: Upload) -> Response:
         ((name, data),) = upload.images
         self._check(upload)
         loop = asyncio.get_running_loop()
         try:
-            line = self.reader.prepare(data, name=name, max_pixels=SETTINGS.max_pixels)
+            line = await loop.run_in_executor(self.decoders, self._prepare, name, data)
+            if isinstance(line, ImageError):
+                raise line
             seen = await loop.run_in_executor(self.model_threads, self.reader.attend_prepared, line, upload.options)
         except ImageError as error:
             raise RequestError(413 if error.code == "too_large" else 400, error.code, str(error)) from None
+        METRICS.attended()
         return await loop.run_in_executor(self.decoders, shown, seen, request.headers.get("accept", ""))
 
     async def _answer(self, request: Request, upload: Upload) -> Response:
@@ -118,11 +133,8 @@ class TextLines:
         self._check(upload)
         jobs = [loop.run_in_executor(self.decoders, self._prepare, name, data) for name, data in upload.images]
         pictures = await asyncio.gather(*jobs)
-        try:
-            readable = [picture for picture in pictures if not isinstance(picture, ImageError)]
-            lines = iter(await self.batcher.read(readable, upload.options))
-        except BusyError as busy:
-            raise RequestError(429, "busy", str(busy), {"Retry-After": str(busy.retry_after)}) from None
+        readable = [picture for picture in pictures if not isinstance(picture, ImageError)]
+        lines = iter(await self.batcher.read(readable, upload.options))
         return [picture if isinstance(picture, ImageError) else next(lines) for picture in pictures]
 
     def _check(self, upload: Upload) -> None:

@@ -71,6 +71,8 @@ async def _form(request: Request, max_images: int) -> tuple[list[tuple[str, byte
     try:
         async with request.form(max_files=max_images + 1, max_fields=16) as form:
             return await _fields(form)
+    except (UnicodeError, LookupError) as error:
+        raise RequestError(400, "bad_form", f"its character encoding cannot be used ({error})") from None
     except (MultiPartException, HTTPException) as error:
         message = getattr(error, "message", None) or getattr(error, "detail", "")
         if "many" in str(message).lower():
@@ -124,13 +126,19 @@ def _upload(request: Request, images: list[tuple[str, bytes]], values: Mapping[s
     if mode not in MODES:
         raise RequestError(400, "bad_option", f"mode must be one of {', '.join(MODES)}")
     charset = values.get("charset")
-    if charset is not None and not isinstance(charset, str):
+    if charset and not (isinstance(charset, str) and charset.strip() and _is_text(charset)):
         raise RequestError(400, "bad_option", "charset must be a string of allowed characters")
     characters = _flag(values.get("characters", ""))
     options = DecodeOptions(mode=mode, allowed=charset or None, boxes=characters)
     wanted = request.headers.get("accept", "")
     plain = "text/plain" in wanted and "application/json" not in wanted
+    images = [(name.encode("utf-8", "replace").decode(), data) for name, data in images]
     return Upload(images, options, characters, _share(values.get("min_confidence", 0.0)), plain)
+
+
+def _is_text(value: str) -> bool:
+    """Whether there are no halves of surrogate pairs in it, which JSON can spell."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _flag(value: Any) -> bool:
@@ -143,7 +151,7 @@ def _flag(value: Any) -> bool:
 def _share(value: Any) -> float:
     try:
         share = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         share = -1.0
     if not 0 <= share <= 1:
         raise RequestError(400, "bad_option", "min_confidence must be a number from 0 to 1")

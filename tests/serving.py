@@ -1,4 +1,4 @@
-"""Starts a real `bentoml serve` on a free loopback port, for tests."""
+"""Starts a real `ocrformer serve` (which becomes `bentoml serve`) on a free loopback port, for tests."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def serving(model: str, home: Path, **settings: object) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = os.environ | {f"OCRFORMER_{name.upper()}": str(value) for name, value in settings.items()}
-    environment |= {"OCRFORMER_MODEL": model, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
-    command = [sys.executable, "-m", "bentoml", "serve", "service.service:TextLines"]
+    environment |= {"BENTOML_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "ocrformer", "serve", "--model", model]
     log = (home / "serve.log").open("wb")
     process = subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", str(port)], cwd=ROOT, env=environment, stdout=log, stderr=log

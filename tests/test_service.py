@@ -338,7 +338,8 @@ def test_serve_command_and_logs(model, tmp_path):
         read(address, png(1))
     log = (tmp_path / "serve.log").read_text()
     entries = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-    assert any(entry["path"] == "/read" and entry["images"] == 1 and entry["status"] == 200 for entry in entries)
+    (entry,) = [entry for entry in entries if entry.get("path") == "/read"]
+    assert entry["images"] == 1 and entry["status"] == 200 and entry["level"] == "info" and entry["time"]
     assert "Traceback" not in log
 
 

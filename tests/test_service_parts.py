@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import json
+import logging
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +20,13 @@ from starlette.routing import Route
 from ocrformer import DecodeOptions, Line
 from service.batcher import Batcher, BusyError
 from service.guard import Guard, RequestError
+from service.logs import JsonLines
 from service.openapi import description
 from service.settings import Settings
 from service.uploads import parse
 
+FORM = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\nab\r\n--x--\r\n'
+JSON = {"Content-Type": "application/json"}
 PNG = b"\x89PNG any content will do here"
 
 
@@ -87,13 +92,12 @@ def test_one_batch_is_read_while_another_is_under_way():
         await asyncio.sleep(0.05)
         second = asyncio.ensure_future(batcher.read([picture(2)], DecodeOptions()))
         await asyncio.sleep(0.05)
-        waiting = batcher.waiting
         model.hold.set()
         await asyncio.gather(first, second)
         third = await batcher.read([picture(3)], DecodeOptions())  # those who were at work have gone
-        return waiting, third[0].text
+        return third[0].text
 
-    assert with_batcher(scenario, model, parallel=2)[0] == (0, "3joint")
+    assert with_batcher(scenario, model, parallel=2)[0] == "3joint"
     assert sorted(model.batches) == [[1], [2], [3]]
 
 
@@ -122,15 +126,19 @@ def test_full_queue_is_busy_at_once_and_recovers():
     model = Model()
     model.hold.clear()
 
+    async def request(batcher, lines):
+        with batcher.admit(lines):
+            return await batcher.read([picture(20 + i) for i in range(lines)], DecodeOptions())
+
     async def scenario(batcher):
-        held = asyncio.ensure_future(batcher.read([picture(20 + i) for i in range(20)], DecodeOptions()))
+        held = asyncio.ensure_future(request(batcher, 20))
         await asyncio.sleep(0.05)
         with pytest.raises(BusyError) as caught:
-            await batcher.read([picture(1)] * 10, DecodeOptions())
+            await request(batcher, 10)
         assert caught.value.retry_after >= 1
         model.hold.set()
         assert len(await held) == 20
-        assert len(await batcher.read([picture(1)] * 10, DecodeOptions())) == 10
+        assert len(await request(batcher, 10)) == 10
 
     with_batcher(scenario, model, queue=16)
 
@@ -154,15 +162,23 @@ def test_cancelled_requests_leave_the_queue():
     assert model.batches == [[1], [3]]
 
 
-def test_an_error_reaches_its_batch_and_nobody_else():
+def test_an_error_reaches_its_request_and_nobody_else():
     model = Model()
+    model.hold.clear()
 
     async def scenario(batcher):
+        first = asyncio.ensure_future(batcher.read([picture(1)], DecodeOptions()))
+        await asyncio.sleep(0.05)  # what comes now shares a batch
+        faulty, sound = (asyncio.ensure_future(batcher.read([picture(n)], DecodeOptions())) for n in (13, 4))
+        await asyncio.sleep(0.05)
+        model.hold.set()
+        assert (await first)[0].text == "1joint" and (await sound)[0].text == "4joint"
         with pytest.raises(RuntimeError, match="thirteen"):
-            await batcher.read([picture(13)], DecodeOptions())
+            await faulty
         assert (await batcher.read([picture(4)], DecodeOptions()))[0].text == "4joint"
 
     with_batcher(scenario, model)
+    assert [13, 4] in model.batches
 
 
 def test_nothing_to_read():
@@ -264,6 +280,22 @@ def test_options_come_as_fields_query_or_json():
         ({"files": files("a"), "data": {"characters": "maybe"}}, 400, "bad_option"),
         ({"files": files("a"), "data": {"min_confidence": "nan"}}, 400, "bad_option"),
         ({"json": encoded(PNG) | {"charset": 5}}, 400, "bad_option"),
+        ({"json": encoded(PNG) | {"charset": " "}}, 400, "bad_option"),
+        ({"content": json.dumps(encoded(PNG) | {"charset": "\ud800"}), "headers": JSON}, 400, "bad_option"),
+        (
+            {"content": json.dumps(encoded(PNG))[:-1] + ', "min_confidence": 1' + "0" * 400 + "}", "headers": JSON},
+            400,
+            "bad_option",
+        ),
+        (
+            {"content": FORM, "headers": {"Content-Type": "multipart/form-data; boundary=x; charset=undefined"}},
+            400,
+            "bad_form",
+        ),
+        (
+            400,
+            "bad_form",
+        ),
     ],
 )
 def test_bad_requests_get_a_code_and_a_sentence(request_, status, code):
@@ -327,9 +359,20 @@ def test_access_log_is_json_without_content(caplog):
     app, _ = application()
     with caplog.at_level("INFO", logger="ocrformer.access"):
         post(app, files=files("secret-name.png"))
-    (record,) = [json.loads(r.message) for r in caplog.records if r.name == "ocrformer.access"]
+    (record,) = [json.loads(JsonLines().format(r)) for r in caplog.records if r.name == "ocrformer.access"]
     assert record["status"] == 200 and record["path"] == "/read" and record["milliseconds"] >= 0
-    assert "secret-name" not in caplog.text
+    assert record["level"] == "info" and "secret-name" not in str(record)
+
+
+def test_tracebacks_are_one_json_line():
+    try:
+        raise RuntimeError("two\nlines")
+    except RuntimeError:
+        record = logging.LogRecord("bentoml", logging.ERROR, __file__, 1, "it %s", ("failed",), sys.exc_info())
+    line = JsonLines().format(record)
+    assert "\n" not in line
+    said = json.loads(line)
+    assert said["message"] == "it failed" and "RuntimeError: two" in said["traceback"]
 
 
 # Settings and description

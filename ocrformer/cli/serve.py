@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -21,10 +20,15 @@ def serve(host: str, port: int, model: str | None, workers: int | None) -> None:
     """Answer POSTed images over HTTP; further settings come from OCRFORMER_ variables (see the README)."""
     need("bentoml", "serve")
     root, target = _service()
-    settings = {"OCRFORMER_MODEL": model and str(Path(model).resolve()), "OCRFORMER_WORKERS": workers and str(workers)}
-    environment = os.environ | {"BENTOML_DO_NOT_TRACK": "True"} | {k: v for k, v in settings.items() if v}
+    named = model or os.environ.get("OCRFORMER_MODEL") or "default"
+    if named != "default" and not Path(named).is_file():
+        raise click.UsageError(f"{named}: no such weights file")
+    weights = named if named == "default" else str(Path(named).resolve())
+    environment = os.environ | {"BENTOML_DO_NOT_TRACK": "True", "OCRFORMER_MODEL": weights}
+    if workers:
+        environment["OCRFORMER_WORKERS"] = str(workers)
     command = [sys.executable, "-m", "bentoml", "serve", target, "--host", host, "--port", str(port)]
-    sys.exit(subprocess.call([*command, "--working-dir", str(root)], env=environment))
+    os.execvpe(sys.executable, [*command, "--working-dir", str(root)], environment)  # signals are for the server
 
 
 def _service() -> tuple[Path, str]:

@@ -8,7 +8,7 @@ const TEXTS = {
     key: "API key", copyAll: "Copy all text", json: "Download JSON", csv: "Download CSV", clear: "Clear",
     copy: "Copy", copied: "Copied", reading: n => `Reading ${n} image${n === 1 ? "" : "s"} …`,
     done: (n, ms) => `${n} image${n === 1 ? "" : "s"} read in ${ms} ms`, empty: "no text found",
-    ok: "sure", suspect: "please check", emptyStatus: "empty", failed: "not read",
+    ok: "sure", suspect: "please check", emptyStatus: "empty", failed: "not read", doubts: "Doubtful:", faults: {},
     needKey: "This server wants an API key.", unreachable: "The server cannot be reached.",
     picture: "Picture of the line", where: "Where did it look?", hover: "Point at a character.",
   },
@@ -19,7 +19,12 @@ const TEXTS = {
     key: "API 키", copyAll: "모두 복사", json: "JSON 내려받기", csv: "CSV 내려받기", clear: "지우기",
     copy: "복사", copied: "복사됨", reading: n => `이미지 ${n}개를 읽는 중 …`,
     done: (n, ms) => `이미지 ${n}개를 ${ms} ms에 읽었습니다`, empty: "글자가 없습니다",
-    ok: "확실함", suspect: "확인 필요", emptyStatus: "비어 있음", failed: "읽지 못함",
+    ok: "확실함", suspect: "확인 필요", emptyStatus: "비어 있음", failed: "읽지 못함", doubts: "의심되는 글자:",
+    faults: {
+      damaged: "손상되었거나 잘린 이미지입니다.", unsupported: "지원하지 않는 형식입니다.", empty_file: "빈 파일입니다.",
+      too_large: "이미지가 너무 큽니다.", not_a_line: "한 줄의 이미지가 아닙니다.", busy: "서버가 바쁩니다. 잠시 후 다시 시도하세요.",
+      body_too_large: "보낸 파일이 너무 큽니다.", too_many_images: "이미지가 너무 많습니다.", timeout: "시간이 초과되었습니다.",
+    },
     needKey: "이 서버는 API 키가 필요합니다.", unreachable: "서버에 연결할 수 없습니다.",
     picture: "줄 이미지", where: "어디를 보았나?", hover: "글자를 가리켜 보세요.",
   },
@@ -65,21 +70,30 @@ async function read(files) {
     byId("key").focus();
     return state(say.needKey, true);
   }
-  if (!answer.images) return state(answer.error?.message ?? String(response.status), true);
-  answer.images.forEach((result, index) => show(result, files[index]));
+  if (!answer.images) return state(answer.error ? fault(answer.error) : String(response.status), true);
+  results = [...answer.images, ...results];
+  byId("results").prepend(...answer.images.map((result, index) => shown(result, files[index])));
   byId("tools").hidden = false;
   state(say.done(answer.images.length, Math.round(performance.now() - started)));
 }
 
-function show(result, file) {
-  results.push(result);
+function fault(error) {
+  return say.faults[error.code] ?? error.message;
+}
+
+function isDoubtful(character) {
+  return character.confidence < DOUBTFUL && character.text !== " ";
+}
+
+/** The list entry of one image. */
+function shown(result, file) {
   const picture = element("img", { src: URL.createObjectURL(file), alt: `${say.picture}: ${result.file}` });
   const text = element("p", { className: "text" });
-  if (result.error) text.append(result.error.message);
+  if (result.error) text.append(fault(result.error));
   else if (!result.text) text.append(say.empty);
   else for (const c of result.characters)
-    text.append(c.confidence < DOUBTFUL && c.text !== " "
-      ? element("mark", { textContent: c.text, title: percent(c.confidence) }) : c.text);
+    text.append(isDoubtful(c) ? element("mark", { textContent: c.text, title: percent(c.confidence) }) : c.text);
+  const doubts = (result.characters ?? []).filter(isDoubtful).map(c => `${c.text} ${percent(c.confidence)}`);
   if (!result.text) text.classList.add("none");
   const label = result.status === "empty" ? say.emptyStatus : say[result.status];
   const facts = element("div", { className: "facts" },
@@ -87,19 +101,21 @@ function show(result, file) {
     element("span", { textContent: result.confidence === null ? "" : percent(result.confidence) }),
     element("span", { textContent: result.file, className: "name" }));
   const frame = element("div", { className: "frame" }, picture);
-  if (result.text) facts.append(lookButton(file, frame, text, facts), copyButton(say.copy, () => result.text));
-  byId("results").prepend(element("li", {}, frame, text, facts));
+  if (result.text) facts.append(lookButton(result, file, frame, text), copyButton(say.copy, () => result.text));
+  const entry = element("li", {}, frame, text, facts);
+  if (doubts.length) entry.append(element("p", { className: "doubts", textContent: `${say.doubts} ${doubts.join(", ")}` }));
+  return entry;
 }
 
-function lookButton(file, frame, text, facts) {
+function lookButton(result, file, frame, text) {
   const button = element("button", { type: "button", textContent: say.where });
   button.addEventListener("click", async () => {
     button.disabled = true;
     const body = new FormData();
     body.append("images", file, file.name || "image.png");
     const response = await fetch("attention", { method: "POST", body, headers: { Accept: "application/json", ...key() } });
-    if (!response.ok) return state((await response.json()).error.message, true);
-    lookAt(await response.json(), frame, text);
+    if (!response.ok) return state(fault((await response.json()).error), true);
+    lookAt(await response.json(), result, frame, text);
     button.textContent = say.hover;
     text.firstElementChild?.focus();
   });
@@ -107,7 +123,7 @@ function lookButton(file, frame, text, facts) {
 }
 
 /** Make each character show the place that the decoder looked at when it wrote it. */
-function lookAt(data, frame, text) {
+function lookAt(data, result, frame, text) {
   const [rows, columns] = data.grid;
   const [layers, heads, count] = data.picture.shape;
   const levels = Uint8Array.from(atob(data.picture.levels), c => c.charCodeAt(0));
@@ -124,7 +140,10 @@ function lookAt(data, frame, text) {
     context.putImageData(pixels, 0, 0);
   };
   text.replaceChildren(...data.characters.map((character, index) => {
-    const node = element("span", { textContent: character, tabIndex: 0, className: "letter" });
+    const read = result.characters[index];
+    const marked = read?.text === character && isDoubtful(read);
+    const node = element(marked ? "mark" : "span", { textContent: character, tabIndex: 0, className: "letter" });
+    if (marked) node.title = percent(read.confidence);
     for (const kind of ["mouseenter", "focus"]) node.addEventListener(kind, () => show(index));
     return node;
   }));
@@ -174,11 +193,16 @@ byId("files").addEventListener("change", event => {
   read([...event.target.files]);
   event.target.value = "";
 });
+function readWaiting() {
+  const files = waiting;
+  waiting = [];  // Enter both submits the form and changes the field
+  read(files);
+}
 byId("form").addEventListener("submit", event => {
   event.preventDefault();
-  read(waiting);
+  readWaiting();
 });
-byId("key").addEventListener("change", () => read(waiting));
+byId("key").addEventListener("change", readWaiting);
 byId("clear").addEventListener("click", () => {
   results = [];
   byId("results").replaceChildren();

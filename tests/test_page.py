@@ -161,6 +161,7 @@ def test_hovering_a_character_shows_its_place(page):
         "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(v => v > 100)"
     )
     assert page.locator(".frame canvas").evaluate(painted)
+    assert page.locator(".text mark.letter").count() > 0  # doubts are still marked
     shot(page, "attention")
 
 
@@ -219,6 +220,19 @@ def test_api_key_is_asked_for(quiet_page, model, tmp_path):
         quiet_page.fill("#key", "geheim")
         quiet_page.press("#key", "Enter")
         quiet_page.wait_for_selector("#results li")
+        quiet_page.wait_for_load_state("networkidle")
+        assert quiet_page.locator("#results li").count() == 1
+
+
+def test_newest_first_and_each_upload_in_its_order(page):
+    for names in (("a.png", "b.png"), ("c.png", "d.png")):
+        page.set_input_files("#files", [picture() | {"name": name} for name in names])
+        page.wait_for_selector(f"#results .name:text-is('{names[-1]}')")
+    assert page.locator("#results .name").all_inner_texts() == ["c.png", "d.png", "a.png", "b.png"]
+    with page.expect_download() as caught:
+        page.click("#json")
+    records = json.loads(Path(caught.value.path()).read_text("utf-8"))
+    assert [record["file"] for record in records] == ["c.png", "d.png", "a.png", "b.png"]
 
 
 def test_documentation_page_works_offline(page, url):

@@ -292,10 +292,6 @@ def test_options_come_as_fields_query_or_json():
             400,
             "bad_form",
         ),
-        (
-            400,
-            "bad_form",
-        ),
     ],
 )
 def test_bad_requests_get_a_code_and_a_sentence(request_, status, code):

@@ -32,6 +32,7 @@ const TEXTS = {
 const language = navigator.language.toLowerCase().startsWith("ko") ? "ko" : "en";
 const say = TEXTS[language];
 const DOUBTFUL = 0.8;
+const MOST_DOUBTS = 8;
 const byId = id => document.getElementById(id);
 let results = [];
 let waiting = [];
@@ -103,7 +104,7 @@ function shown(result, file) {
   const frame = element("div", { className: "frame" }, picture);
   if (result.text) facts.append(lookButton(result, file, frame, text), copyButton(say.copy, () => result.text));
   const entry = element("li", {}, frame, text, facts);
-  if (doubts.length) entry.append(element("p", { className: "doubts", textContent: `${say.doubts} ${doubts.join(", ")}` }));
+  if (doubts.length) entry.append(element("p", { className: "doubts", textContent: `${say.doubts} ${doubts.slice(0, MOST_DOUBTS).join(", ")}${doubts.length > MOST_DOUBTS ? ", …" : ""}` }));
   return entry;
 }
 

@@ -53,12 +53,14 @@ class Line:
         confidence: Probability that the line has no error, between 0 and 1; longer lines have more room for one.
         status: `ok`, `empty`, or `suspect` (look at it).
         characters: The characters of the text, spaces included.
+        reason: Why the line is suspect.
     """
 
     text: str
     confidence: float
     status: str
     characters: tuple[Character, ...]
+    reason: str = ""
 
     @property
     def words(self) -> list[Word]:

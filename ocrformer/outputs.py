@@ -57,7 +57,7 @@ class Row:
 
 
 def as_record(row: Row, *, characters: bool = False) -> dict[str, Any]:
-    """A row as plain values, in the order of `COLUMNS`."""
+    """A row as plain values, in the order of `COLUMNS`; suspect lines have a reason as well."""
     record: dict[str, Any] = {
         "file": _printable(row.file),
         "text": row.line.text if row.line else "",
@@ -66,6 +66,8 @@ def as_record(row: Row, *, characters: bool = False) -> dict[str, Any]:
         "milliseconds": None if row.milliseconds is None else round(row.milliseconds, 2),
         "error": None if row.error is None else _printable(row.error),
     }
+    if row.line and row.line.reason:
+        record["reason"] = row.line.reason
     if characters and row.line:
         record["characters"] = [
             {"text": c.text, "confidence": round(c.confidence, 4), "box": _pixels(c.box, row)}
@@ -105,7 +107,8 @@ def as_row(row: Row, form: str, *, characters: bool = False) -> str:
         return (row.line.text if row.line else "") + "\n"
     if form == "jsonl":
         return json.dumps(as_record(row, characters=characters), ensure_ascii=False) + "\n"
-    values = ["" if value is None else str(value) for value in as_record(row).values()]
+    record = as_record(row)
+    values = ["" if record[column] is None else str(record[column]) for column in COLUMNS]
     if form == "tsv":
         return "\t".join(re.sub(r"[\t\r\n]", " ", value) for value in values) + "\n"
     buffer = io.StringIO()

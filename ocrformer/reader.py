@@ -22,7 +22,7 @@ from ocrformer.long_lines import MAX_WIDTH, Piece, split
 from ocrformer.model import network
 from ocrformer.model.network import Bundle, WeightsError
 from ocrformer.onnx_encoder import choose_encoder
-from ocrformer.reading import Reading, joined, status
+from ocrformer.reading import Reading, joined, verdict
 from ocrformer.recogniser import Encoder, Recogniser, fast_bfloat16
 from ocrformer.workers import Workers
 
@@ -179,7 +179,8 @@ class OCRformer:
         )
         text = normalise(self.charset.decode(reading.ids))
         confidence = float(np.exp(log_probs.sum()))
-        return Line(text, confidence, status(reading), characters)
+        status, reason = verdict(reading)
+        return Line(text, confidence, status, characters, reason)
 
 
 def _return_memory() -> None:

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from ocrformer.long_lines import Piece, join
 from ocrformer.model.network import STRIDE
 
+_FEW = 3  # characters by which two texts may differ in length for any reason
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -36,13 +38,33 @@ def joined(pieces: list[Piece], readings: list[Reading]) -> tuple[Reading, npt.N
     return Reading(ids, log_probs, (where / STRIDE).astype(np.int64), ctc_ids), where
 
 
-def status(reading: Reading) -> str:
-    """`ok`, `empty`, or `suspect` where decoder and CTC head disagree widely."""
-    if not reading.ids:
-        return "empty"
-    return "ok" if _agreement(reading.ids, reading.ctc_ids) >= 0.5 else "suspect"
+def verdict(reading: Reading) -> tuple[str, str]:
+    """Status of a line, and the reason if it is `suspect`.
+
+    The CTC head is the witness: it sees the same picture and cannot invent text. Nothing is changed for suspicion.
+    """
+    text, seen = reading.ids, reading.ctc_ids
+    if not text:
+        return "empty", ""
+    if text == seen:
+        return "ok", ""
+    if _repeats_at_end(text) > _repeats_at_end(seen) + _FEW:
+        return "suspect", "the decoder repeats itself"
+    if len(text) > 1.3 * len(seen) + _FEW:
+        return "suspect", "more text than the CTC head sees"
+    if len(text) < 0.7 * len(seen) - _FEW:
+        return "suspect", "less text than the CTC head sees"
+    if SequenceMatcher(None, text, seen, autojunk=False).ratio() < 0.5:
+        return "suspect", "decoder and CTC head disagree"
+    return "ok", ""
 
 
-def _agreement(one: list[int], other: list[int]) -> float:
-    """Share of both texts that they have in common, in order; 1 for equal ones."""
-    return 1.0 if one == other else SequenceMatcher(None, one, other, autojunk=False).ratio()
+def _repeats_at_end(ids: list[int]) -> int:
+    """How many ids at the end go on repeating a unit of up to eight ids, after its first time."""
+    most = 0
+    for unit in range(1, 9):
+        count = 0
+        while count + unit < len(ids) and ids[-1 - count] == ids[-1 - count - unit]:
+            count += 1
+        most = max(most, count)
+    return most

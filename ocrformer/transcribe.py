@@ -157,7 +157,7 @@ class WindowReader:
 
     def _row(self, item: Item, picture: Decoded, line: Line | None, milliseconds: float | None) -> Row:
         if line is not None and line.status == "ok" and line.confidence < self.min_confidence:
-            line = replace(line, status="suspect")
+            line = replace(line, status="suspect", reason=f"less confident than {self.min_confidence:g}")
         size = (picture.width, picture.height)
         spent = milliseconds if line is not None else None
         return Row(picture.name, line, picture.error, *size, milliseconds=spent, modified=item.modified)

@@ -29,6 +29,7 @@ class ImageAnswer(BaseModel):
     text: str = Field(description="empty if there is none or the image could not be read", examples=["Total 14.35"])
     confidence: float | None = Field(description="probability that the line is right", examples=[0.981])
     status: str = Field(description="ok, empty, suspect, or failed", examples=["ok"])
+    reason: str | None = Field(default=None, description="why the line is suspect")
     milliseconds: float = Field(description="time from request to result", examples=[12.5])
     characters: list[CharacterAnswer] | None = Field(default=None, description="on request")
     error: Fault | None = Field(default=None, description="why the image could not be read")
@@ -74,6 +75,7 @@ def image_answer(
         text=result.text,
         confidence=round(result.confidence, 4),
         status="suspect" if doubtful else result.status,
+        reason=f"less confident than {min_confidence:g}" if doubtful else result.reason or None,
         milliseconds=spent,
         characters=[_character(c) for c in result.characters] if characters else None,
     )

@@ -20,6 +20,7 @@ _DOMAINS = (
 )
 _CLEAN = 0.12  # share of lines left undegraded
 _EMPTY = 0.02  # share of pictures without text
+_ROOMY = 0.05  # share of lines in a far wider picture, so that the decoder learns to end where the text does
 _LEGIBLE = 0.75  # likeness to the clean line under which a picture is spoilt, not worn
 
 
@@ -79,15 +80,16 @@ class LineFactory:
         source, book = rng.choices(self.voices, self.shares)[0]
         face = book.draw(rng)
         renderer = render.Renderer(rng, face, layout, book.sibling(rng, face))
-        fill = rng.uniform(0.86, 1.08)
+        roomy = rng.random() < _ROOMY
+        fill = rng.uniform(0.25, 0.8) if roomy else rng.uniform(0.86, 1.08)
         guess = fill * width / self.height * renderer.expected_height("Ag")
         written = ""
         while not written:
             budget = round(1.25 * guess / max(1.0, renderer.length("n e") / 3))
             written = render.drawable(source.draw(rng, mixture, budget), face)
-        limit = fill * width / self.height * renderer.expected_height(written)
-        written = renderer.fit(written, limit)
-        return renderer.style.spelled(written), renderer.draw(written)
+        room = width / self.height * renderer.expected_height(written)
+        written = renderer.fit(written, fill * room)
+        return renderer.style.spelled(written), renderer.draw(written, max(0.0, 0.95 - fill) * room if roomy else 0.0)
 
     def __call__(self, key: Key) -> tuple[Pixels, list[int]]:
         """Prepared line, at most key.width wide, and the ids of its text."""

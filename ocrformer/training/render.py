@@ -132,8 +132,8 @@ class Renderer:
             width = self.length(text)
         return text
 
-    def draw(self, text: str) -> Mask:
-        """Ink of the text with crop, neighbours, rules and bends."""
+    def draw(self, text: str, margin: float = 0.0) -> Mask:
+        """Ink of the text with crop, neighbours, rules and bends, and so many pixels of empty paper beside it."""
         mask = self._printed(self._ink(text))
         if self.rng.random() < 0.12:
             mask = embolden(self.rng, mask)
@@ -144,6 +144,8 @@ class Renderer:
         if self.rng.random() < self.layout.bent:
             mask = bend(self.rng, mask)
         top, bottom, left, right = self._frame(mask)
+        before = self.rng.uniform(0, margin)
+        left, right = left - round(before), right + round(margin - before)
         if self.rng.random() < self.layout.neighbours:
             mask = np.maximum(mask, self._neighbours(mask.shape))
         mask = _window(mask, top, bottom, left, right)

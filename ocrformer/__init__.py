@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ocrformer.config import MODES, DecodeOptions
+from ocrformer.config import MODES, VIEWS, DecodeOptions
 from ocrformer.image import ImageError
 from ocrformer.line import Box, Character, Line, Word
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "MODES",
+    "VIEWS",
     "Attention",
     "Box",
     "Character",

@@ -16,9 +16,6 @@ from ocrformer.model.network import Network
 
 Array = npt.NDArray[np.float32]
 
-VIEWS = ("picture", "encoder", "characters")
-"""What can be shown: decoder to picture, picture to picture, decoder to earlier characters."""
-
 
 @dataclass(frozen=True)
 class Attention:
@@ -40,18 +37,31 @@ class Attention:
     encoder: Array
 
     def maps(self, layer: int | None = None, head: int | None = None) -> Array:
-        """One map of the picture per character, (characters, rows, columns).
+        """Where the decoder looked for each character, (characters, rows, columns).
 
         Args:
-            layer: Decoder layer from 0, or None for the mean of all.
+            layer: Layer from 0, or None for the mean of all.
             head: Head from 0, or None for the mean of all.
 
         Raises:
             ValueError: If there is no such layer or head.
         """
-        chosen = _choose(self.picture, layer, "layer")
-        mean: Array = _choose(chosen, head, "head")[: len(self.characters)]
-        return mean
+        return _chosen(self.picture, layer, head)[: len(self.characters)]
+
+    def encoder_maps(self, layer: int | None = None, head: int | None = None) -> Array:
+        """Where the encoder looked from the place of each character, (characters, rows, columns); see `maps`."""
+        shown = self.maps()
+        places = shown.reshape(len(shown), -1).argmax(axis=1)
+        maps: Array = _chosen(self.encoder, layer, head)[places].reshape(shown.shape)
+        return maps
+
+    def earlier(self, layer: int | None = None, head: int | None = None) -> Array:
+        """Attention of each character to the line's beginning and all characters, (characters, characters + 1)."""
+        return _chosen(self.own, layer, head)[: len(self.characters)]
+
+
+def _chosen(weights: Array, layer: int | None, head: int | None) -> Array:
+    return _choose(_choose(weights, layer, "layer"), head, "head")
 
 
 def _choose(weights: Array, index: int | None, what: str) -> Array:

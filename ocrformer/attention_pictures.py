@@ -18,19 +18,38 @@ from ocrformer.pages import fill
 
 _SCALE = 2  # pictures are drawn at this multiple of the line height
 _LABEL = 44  # pixels left of each strip, for its character
-_HEAT = np.array([214, 40, 40], np.float32)
+_RED = (214, 40, 40)
+_HEAT = np.array(_RED, np.float32)
 
 
-def sheet(attention: Attention, *, layer: int | None = None, head: int | None = None) -> Image.Image:
-    """One strip per character: the line with the place the decoder looked at when it wrote the character."""
-    strips = [overlay(attention.line, one) for one in attention.maps(layer, head)]
+def strips(attention: Attention, view: str, layer: int | None = None, head: int | None = None) -> list[Image.Image]:
+    """One picture per character.
+
+    Args:
+        attention: Of one line.
+        view: One of `VIEWS`.
+        layer: Layer from 0, or None for the mean of all.
+        head: Head from 0, or None for the mean of all.
+    """
+    if view == "characters":
+        return [_shaded(attention.characters, weights) for weights in attention.earlier(layer, head)]
+    maps = attention.maps if view == "picture" else attention.encoder_maps
+    return [overlay(attention.line, one) for one in maps(layer, head)]
+
+
+def sheet(
+    attention: Attention, *, view: str = "picture", layer: int | None = None, head: int | None = None
+) -> Image.Image:
+    """One strip per character: the line, or the text, with the place that was looked at for the character."""
+    shown = strips(attention, view, layer, head)
     plain = _rgb(attention.line)
-    width, height = plain.size
-    canvas = Image.new("RGB", (_LABEL + width + 8, (height + 8) * (len(strips) + 1) + 8), "white")
+    height = plain.height
+    width = max([plain.width, *(strip.width for strip in shown)])
+    canvas = Image.new("RGB", (_LABEL + width + 8, (height + 8) * (len(shown) + 1) + 8), "white")
     pen = ImageDraw.Draw(canvas)
     canvas.paste(plain, (_LABEL, 8))
     font = font_for("␣" + "".join(attention.characters), 26)
-    for number, (text, strip) in enumerate(zip(attention.characters, strips, strict=True), 1):
+    for number, (text, strip) in enumerate(zip(attention.characters, shown, strict=True), 1):
         top = 8 + number * (height + 8)
         canvas.paste(strip, (_LABEL, top))
         pen.text((_LABEL / 2, top + height / 2), "␣" if text == " " else text, fill="black", font=font, anchor="mm")
@@ -38,21 +57,26 @@ def sheet(attention: Attention, *, layer: int | None = None, head: int | None = 
 
 
 def animation(
-    attention: Attention, *, layer: int | None = None, head: int | None = None, milliseconds: int = 280
+    attention: Attention,
+    *,
+    view: str = "picture",
+    layer: int | None = None,
+    head: int | None = None,
+    milliseconds: int = 280,
 ) -> bytes:
     """An animated GIF that walks along the line, the text growing below it."""
-    width, height = _rgb(attention.line).size
+    shown = strips(attention, view, layer, head)
     written = "".join(attention.characters)
     font = font_for(written, 24)
+    width = max([round(font.getlength(written)) + 8, *(strip.width for strip in shown)])
     frames = []
-    for number, one in enumerate(attention.maps(layer, head), 1):
-        frame = Image.new("RGB", (max(width, round(font.getlength(written)) + 8), height + 44), "white")
-        frame.paste(overlay(attention.line, one), (0, 0))
+    for number, (current, strip) in enumerate(zip(attention.characters, shown, strict=True)):
+        frame = Image.new("RGB", (width, strip.height + 44), "white")
+        frame.paste(strip, (0, 0))
         pen = ImageDraw.Draw(frame)
-        before = written_until(attention.characters, number - 1)
-        pen.text((4, height + 8), before, fill="black", font=font)
-        current = attention.characters[number - 1]
-        pen.text((4 + font.getlength(before), height + 8), current, fill=tuple(map(int, _HEAT)), font=font)
+        before = "".join(attention.characters[:number])
+        pen.text((4, strip.height + 8), before, fill="black", font=font)
+        pen.text((4 + font.getlength(before), strip.height + 8), current, fill=_RED, font=font)
         frames.append(frame)
     frames = frames or [_rgb(attention.line)]
     buffer = io.BytesIO()
@@ -65,6 +89,27 @@ def animation(
         loop=0,
     )
     return buffer.getvalue()
+
+
+def _shaded(characters: Sequence[str], weights: Array) -> Image.Image:
+    """The text with each character on a ground as red as the attention that it was paid.
+
+    Args:
+        characters: Of the line.
+        weights: (characters + 1,), the first for the line's beginning, which is shown as a bar.
+    """
+    letters = ["|", *characters]
+    font = font_for("".join(letters), 26)
+    widths = [max(8, round(font.getlength(letter))) for letter in letters]
+    strip = Image.new("RGB", (sum(widths) + 8, 32 * _SCALE), "white")
+    pen = ImageDraw.Draw(strip)
+    left = 4
+    for letter, width, weight in zip(letters, widths, weights / max(float(weights.max()), 1e-9), strict=True):
+        ground = tuple((255 + (_HEAT - 255) * 0.75 * float(weight)).astype(int).tolist())
+        pen.rectangle((left, 8, left + width - 1, strip.height - 8), fill=ground)
+        pen.text((left + width / 2, strip.height / 2), letter, fill="black", font=font, anchor="mm")
+        left += width
+    return strip
 
 
 def page(attention: Attention) -> str:
@@ -113,8 +158,3 @@ def _rgb(line: Pixels, scale: int = _SCALE) -> Image.Image:
     ink = np.clip((line.astype(np.int16) - PAPER) * 2, 0, 255)
     grey = Image.fromarray((255 - ink).astype(np.uint8))
     return grey.resize((grey.width * scale, grey.height * scale), Image.Resampling.BICUBIC).convert("RGB")
-
-
-def written_until(characters: Sequence[str], count: int) -> str:
-    """The text of the first characters."""
-    return "".join(characters[:count])

@@ -13,7 +13,7 @@ class ModelConfig:
 
     Attributes:
         height: Line height in pixels that the backbone takes.
-        channels: Feature maps after the three strided convolutions, the last of which halves only the height.
+        channels: Feature maps after the first three of four strided convolutions; the last two halve only the height.
         blocks: Residual blocks after the second, third and fourth strided convolution.
         rows: Rows of the feature map that the encoder sees, 2 or 1.
         d_model: Width of encoder and decoder; heads are 64 wide.
@@ -64,6 +64,8 @@ class ModelConfig:
 
 MODES = ("draft", "joint", "greedy", "ctc", "beam")
 """Decoding modes: see `DecodeOptions.mode`."""
+VIEWS = ("picture", "encoder", "characters")
+"""Attentions that can be shown: decoder to picture, encoder within the picture, decoder to earlier characters."""
 _WIDEST_BEAM = 64
 
 

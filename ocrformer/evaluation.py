@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -74,7 +74,7 @@ def report(evaluation: Evaluation) -> dict[str, Any]:
     right = [bool(d == 0) for d in edits]
     confidences = [line.confidence for line in evaluation.lines]
     bare = [metrics.without_spaces(text) for text in references], [metrics.without_spaces(text) for text in predictions]
-    characters = _characters(evaluation)
+    characters = characters_of(evaluation)
     return {
         "model": evaluation.model,
         "data": evaluation.data,
@@ -108,11 +108,12 @@ def _confusions(references: Sequence[str], predictions: Sequence[str], most: int
     return [{"true": true, "read": read, "times": times} for (true, read), times in counts.most_common(most)]
 
 
-def _characters(evaluation: Evaluation) -> tuple[list[float], list[bool]]:
-    """Confidence and correctness of every written character but spaces at the ends."""
+def characters_of(evaluation: Evaluation, indices: Iterable[int] | None = None) -> tuple[list[float], list[bool]]:
+    """Confidence and correctness of every written character of all lines, or of some."""
     confidences: list[float] = []
     right: list[bool] = []
-    for sample, line in zip(evaluation.samples, evaluation.lines, strict=True):
+    for index in range(len(evaluation.lines)) if indices is None else indices:
+        sample, line = evaluation.samples[index], evaluation.lines[index]
         written = "".join(c.text for c in line.characters)
         verdicts = metrics.correct_characters(sample.text.casefold(), written.casefold())
         if len(verdicts) == len(line.characters):

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from ocrformer import MODES, __version__
+from ocrformer import MODES, VIEWS, __version__
 from service.answers import ErrorAnswer, ModelAnswer, ReadAnswer
 
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsRzzUgAAAABJRU5ErkJggg=="
@@ -100,6 +100,14 @@ def _attention() -> dict[str, Any]:
     return {
         "summary": "Show where the decoder looked for each character of one line",
         "operationId": "attention",
+        "parameters": [
+            {
+                "name": "view",
+                "in": "query",
+                "description": "which attention a sheet or an animation shows",
+                "schema": {"type": "string", "enum": list(VIEWS), "default": VIEWS[0]},
+            }
+        ],
         "requestBody": {
             "required": True,
             "content": {"multipart/form-data": {"schema": _object(images | _options(), ["images"])}, "image/*": binary},

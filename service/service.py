@@ -22,7 +22,7 @@ import torch
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from ocrformer import ImageError, Line, OCRformer
+from ocrformer import VIEWS, ImageError, Line, OCRformer
 from service.answers import ErrorAnswer, ReadAnswer, image_answer
 from service.batcher import Batcher, BusyError
 from service.guard import Guard, RequestError
@@ -104,6 +104,9 @@ class TextLines:
     async def _attention(self, request: Request, upload: Upload) -> Response:
         ((name, data),) = upload.images
         self._check(upload)
+        view = request.query_params.get("view", VIEWS[0])
+        if view not in VIEWS:
+            raise RequestError(400, "bad_option", f"view must be one of {', '.join(VIEWS)}")
         loop = asyncio.get_running_loop()
         try:
             line = await loop.run_in_executor(self.decoders, self._prepare, name, data)
@@ -113,7 +116,7 @@ class TextLines:
         except ImageError as error:
             raise RequestError(413 if error.code == "too_large" else 400, error.code, str(error)) from None
         METRICS.attended()
-        return await loop.run_in_executor(self.decoders, shown, seen, request.headers.get("accept", ""))
+        return await loop.run_in_executor(self.decoders, shown, seen, request.headers.get("accept", ""), view)
 
     async def _answer(self, request: Request, upload: Upload) -> Response:
         started = time.perf_counter()

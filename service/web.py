@@ -71,10 +71,16 @@ async def _disconnected(request: Request) -> None:
         pass
 
 
-def shown(attention: Attention, accept: str) -> Response:
-    """Attention as what the client accepts: a sheet (PNG), an animation (GIF), a page (HTML) or values (JSON)."""
+def shown(attention: Attention, accept: str, view: str) -> Response:
+    """Attention as what the client accepts: a sheet (PNG), an animation (GIF), a page (HTML) or values (JSON).
+
+    Args:
+        attention: Of one line.
+        accept: Header of the request.
+        view: One of `VIEWS`, for sheets and animations.
+    """
     if "image/gif" in accept:
-        return Response(attention_pictures.animation(attention), media_type="image/gif")
+        return Response(attention_pictures.animation(attention, view=view), media_type="image/gif")
     if "text/html" in accept:
         # the page has its own script inside: it may run here, and nothing else may
         policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
@@ -82,7 +88,7 @@ def shown(attention: Attention, accept: str) -> Response:
     if "application/json" in accept:
         return JSONResponse(attention_pictures.as_data(attention))
     buffer = io.BytesIO()
-    attention_pictures.sheet(attention).save(buffer, "PNG")
+    attention_pictures.sheet(attention, view=view).save(buffer, "PNG")
     return Response(buffer.getvalue(), media_type="image/png")
 
 

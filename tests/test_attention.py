@@ -10,7 +10,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
-from ocrformer import Attention, ImageError, OCRformer, attention_pictures
+from ocrformer import VIEWS, Attention, ImageError, OCRformer, attention_pictures
 from ocrformer.attention_map import attend
 from ocrformer.cli import main
 from ocrformer.model.network import save
@@ -105,6 +105,29 @@ def test_animation_walks_along_the_line(attention):
     with Image.open(io.BytesIO(attention_pictures.animation(attention))) as animation:
         assert animation.n_frames == len(attention.characters)
         assert animation.info["duration"] > 0
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_has_a_sheet_and_an_animation(attention, view):
+    shown = attention_pictures.strips(attention, view)
+    assert len(shown) == len(attention.characters)
+    assert attention_pictures.sheet(attention, view=view, layer=0, head=0).width >= max(s.width for s in shown)
+    with Image.open(io.BytesIO(attention_pictures.animation(attention, view=view))) as animation:
+        assert animation.n_frames == len(attention.characters)
+
+
+def test_encoder_view_starts_where_the_decoder_looked(attention):
+    places = attention.maps().reshape(len(attention.characters), -1).argmax(axis=1)
+    maps = attention.encoder_maps(layer=1)
+    assert np.allclose(maps[2].ravel(), attention.encoder[1].mean(axis=0)[places[2]])
+
+
+def test_earlier_characters_are_redder_the_more_they_count(attention):
+    weights = np.zeros(len(attention.characters) + 1, np.float32)
+    weights[1] = 1
+    pixels = np.asarray(attention_pictures._shaded(attention.characters, weights)).astype(int)
+    redness = (pixels[10, :, 0] - pixels[10, :, 1]).nonzero()[0]
+    assert redness.min() > 8 and redness.max() < 60  # the first character's ground, after the bar
 
 
 def test_page_is_self_contained_and_holds_all_three_attentions(attention):

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ocrformer.config import MODES, DecodeOptions
+from ocrformer.config import MODES, VIEWS, DecodeOptions
 
 
 @click.command()
 @click.argument("image", metavar="IMAGE")
 @click.option("-o", "--output", required=True, metavar="FILE", help="What to write: .png, .gif or .html.")
-@click.option("--layer", type=click.IntRange(0), help="One decoder layer, from 0 [mean of all].")
+@click.option("--view", type=click.Choice(VIEWS), default=VIEWS[0], show_default=True, help="Which attention (below).")
+@click.option("--layer", type=click.IntRange(0), help="One layer, from 0 [mean of all].")
 @click.option("--head", type=click.IntRange(0), help="One attention head, from 0 [mean of all].")
 @click.option("--model", default="default", show_default=True, metavar="FILE", help="Weights to read with.")
 @click.option("--mode", type=click.Choice(MODES), default=DecodeOptions.mode, show_default=True, help="How to decode.")
 @click.option("--device", help="cpu, cuda, ... [a GPU if there is one]")
-def attend(
-    image: str, output: str, layer: int | None, head: int | None, model: str, mode: str, device: str | None
-) -> None:
-    """Show where the decoder looked for each character of IMAGE.
+def attend(image: str, output: str, model: str, mode: str, device: str | None, **shown: Any) -> None:
+    """Show where the network looked for each character of IMAGE.
 
-    A PNG is a still sheet, a GIF walks along the line, an HTML page answers the mouse and shows all three attentions.
+    A PNG is a still sheet, a GIF walks along the line, an HTML page answers the mouse and shows all three attentions:
+    of the decoder to the `picture`, of the `encoder` from one place of the picture to others, of the decoder to the
+    `characters` that it had written.
     """
     kind = Path(output).suffix.lower()
     if kind not in (".png", ".gif", ".html"):
         raise click.UsageError(f"{output}: the output must end in .png, .gif or .html")
-    if kind == ".html" and (layer is not None or head is not None):
-        raise click.UsageError("an HTML page shows the mean; choose --layer and --head for .png and .gif")
+    if kind == ".html" and (shown["layer"] is not None or shown["head"] is not None or shown["view"] != VIEWS[0]):
+        raise click.UsageError("an HTML page shows all views; choose --view, --layer and --head for .png and .gif")
     if Path(output).exists() and Path(image).exists() and Path(output).samefile(image):
         raise click.UsageError(f"{output}: would replace the picture itself")
     from ocrformer import attention_pictures
@@ -41,9 +43,9 @@ def attend(
         make_ready(output)
         attention = OCRformer.from_pretrained(model, device).attend(image, DecodeOptions(mode=mode))
         if kind == ".png":
-            attention_pictures.sheet(attention, layer=layer, head=head).save(output)
+            attention_pictures.sheet(attention, **shown).save(output)
         elif kind == ".gif":
-            Path(output).write_bytes(attention_pictures.animation(attention, layer=layer, head=head))
+            Path(output).write_bytes(attention_pictures.animation(attention, **shown))
         else:
             Path(output).write_text(attention_pictures.page(attention), "utf-8")
     except ImageError as error:

@@ -21,7 +21,7 @@ def calibrate(places: tuple[str, ...], model: str, output: str) -> None:
     from ocrformer.calibration import calibration_of, fit_temperature, with_temperature
     from ocrformer.config import DecodeOptions
     from ocrformer.datasets import load_samples
-    from ocrformer.evaluation import evaluate
+    from ocrformer.evaluation import characters_of, evaluate
     from ocrformer.inspection import split
     from ocrformer.journal import make_ready
     from ocrformer.model.network import save
@@ -44,8 +44,10 @@ def calibrate(places: tuple[str, ...], model: str, output: str) -> None:
     save(output, with_temperature(reader.bundle, fitted))
     others = [sure[i] for i in rest], [right[i] for i in rest]
     before, after = (calibration_of(*others, ratio) for ratio in (1.0, fitted / present))
+    characters = calibration_of(*characters_of(done, rest), fitted / present)
     click.echo(
         f"{output}: temperature {present:.3f} -> {fitted:.3f}, fitted on {len(fitting)} lines; "
         f"calibration error on {len(rest)} others {100 * before.error:.1f} % -> {100 * after.error:.1f} % "
-        f"(perfect confidences would show {100 * after.chance:.1f} %)"
+        f"(perfect confidences would show {100 * after.chance:.1f} %), of their characters "
+        f"{100 * characters.error:.2f} %"
     )

@@ -96,6 +96,12 @@ def _print(results: list[dict[str, Any]], comparisons: list[dict[str, Any]]) -> 
         accepted = [f"above {at:.3f}: {100 * share:.0f} % of lines at {100 * target:g} % error"
                     for target, at, share in result["lines"]["accept"] if share]  # fmt: skip
         click.echo(f"{result['data']}, {result['model']}: accept " + "; ".join(accepted or ["nothing safely"]))
+        of_lines, of_characters = result["lines"], result["characters"]
+        click.echo(
+            f"{result['data']}, {result['model']}: calibration error {100 * of_lines['error']:.1f} % of lines "
+            f"({100 * of_lines['chance']:.1f} % by chance), {100 * of_characters['error']:.2f} % of characters; "
+            f"area under risk-coverage {100 * of_lines['area']:.2f} %"
+        )
     for one in comparisons:
         interval = f"{100 * one['low']:+.2f} to {100 * one['high']:+.2f}"
         click.echo(

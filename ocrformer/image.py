@@ -187,6 +187,8 @@ def _scale_depth(samples: npt.NDArray[np.float32]) -> Pixels:
 def prepare(grey: Pixels, height: int, name: str = "image") -> Pixels:
     """Grey levels to a prepared line: fixed height, true aspect ratio, ink above `PAPER` whatever the polarity.
 
+    Only what would be narrower than `MIN_WIDTH` is widened to it.
+
     Args:
         grey: (H, W) grey levels.
         height: Line height of the model.
@@ -201,14 +203,11 @@ def prepare(grey: Pixels, height: int, name: str = "image") -> Pixels:
     tall, wide = grey.shape
     if wide > MAX_ASPECT * tall:
         raise ImageError(f"{name}: {wide} x {tall} pixels are too wide for one text line", "not_a_line")
-    width = max(1, round(wide * height / tall))
+    width = max(MIN_WIDTH, round(wide * height / tall))
     if (tall, wide) != (height, width):
         resized = Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
         grey = np.asarray(resized)
-    line = _normalise_contrast(grey)
-    if width < MIN_WIDTH:
-        line = np.pad(line, ((0, 0), (0, MIN_WIDTH - width)), constant_values=PAPER)
-    return line
+    return _normalise_contrast(grey)
 
 
 def _normalise_contrast(grey: Pixels) -> Pixels:

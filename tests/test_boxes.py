@@ -8,10 +8,12 @@ from click.testing import CliRunner
 from PIL import Image, ImageDraw, ImageFont
 
 from ocrformer import DecodeOptions, OCRformer
+from ocrformer.boxes import character_boxes
 from ocrformer.cli import main
 from ocrformer.config import MODES
 from ocrformer.datasets import load_samples
-from tests.conftest import ROOT
+from ocrformer.image import prepare
+from tests.conftest import ROOT, tiny_bundle
 
 FONTS = (None, "DejaVuSans.ttf", "DejaVuSerif.ttf", "LiberationSans-Regular.ttf", "LiberationMono-Regular.ttf")
 """Pillow's own, and those that are installed."""
@@ -94,3 +96,14 @@ def test_every_format_takes_a_picture_without_text(tmp_path, form):
     result = CliRunner().invoke(main, ["read", "--characters", "--format", form, str(tmp_path / "blank.png")])
     assert result.exit_code == 0, result.output
     assert "blank.png" in result.output
+
+
+def test_boxes_of_a_picture_narrower_than_the_network_takes():
+    """Shares are of the picture as it was given."""
+    reader = OCRformer(tiny_bundle(seed=2))
+    pixels = np.full((32, 12), 255, np.uint8)
+    pixels[6:26, 1:11] = 0
+    line = prepare(pixels, 32)
+    (box,) = character_boxes(line, ["1"], np.array([line.shape[1] / 2]))
+    assert box.left * 12 < 2.5 and box.right * 12 > 9.5
+    assert reader.read([pixels])

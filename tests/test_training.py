@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from ocrformer.model.network import load
 from tests.conftest import ROOT
@@ -64,6 +65,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory, fonts: Path) -> Path:
     folder = tmp_path_factory.mktemp("unbroken")
     result = train(folder, fonts)
     assert result.returncode == 0, result.stderr[-2000:]
+    assert "font DejaVu Sans (DejaVuSans.ttf): " in result.stdout
     return folder
 
 
@@ -94,6 +96,8 @@ def test_a_stopped_run_resumes_to_the_same_weights_bit_for_bit(tmp_path, fonts, 
 
 
 def test_training_learns_and_writes_what_it_promises(unbroken):
+    with Image.open(next(unbroken.rglob("preview.png"))) as preview:
+        assert preview.width == 1600 and preview.height > 1000
     (table,) = unbroken.rglob("metrics.csv")
     rows = list(csv.DictReader(table.read_text().splitlines()))
     losses = [float(row["train/ce"]) for row in rows if row.get("train/ce")]

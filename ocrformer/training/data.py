@@ -120,6 +120,7 @@ class LineData(pl.LightningDataModule):
         """Load fonts and texts once per process."""
         config = self.synthetic
         faces = load_faces(font_places(config.fonts), self.charset, exclude=config.exclude)
+        self.named_faces = faces if config.fonts else []
         voices = voices_of(config, self.charset, faces)
         self.training = LineFactory([_only(voice, held_out=False) for voice in voices], self.height)
         unseen = [_only(voice, held_out=True) for voice in voices]
@@ -135,6 +136,11 @@ class LineData(pl.LightningDataModule):
         widths = self.synthetic.buckets.widths
         keys = [Key(-1 - self.synthetic.seed, 0, i, widths[i % len(widths)]) for i in range(self.validation_lines)]
         return [(line, self.charset.decode(ids)) for line, ids in map(factory, keys)]
+
+    def preview_keys(self, count: int = 60) -> list[Key]:
+        """Lines of all widths that training will not draw, the same in every run."""
+        widths = self.synthetic.buckets.widths
+        return [Key(-2 - self.synthetic.seed, 0, i, widths[i % len(widths)]) for i in range(count)]
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches from the step at which training stands."""

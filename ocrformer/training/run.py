@@ -17,7 +17,11 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from ocrformer.model.network import save
 from ocrformer.training.batches import Batch
 from ocrformer.training.data import LineData
+from ocrformer.training.fonts import coverage
 from ocrformer.training.module import LineModule
+from ocrformer.training.sheet import contact_sheet, picture_of
+
+_NAMED = 50  # most fonts that are spoken of one by one
 
 
 class LineProgress(TQDMProgressBar):
@@ -89,6 +93,27 @@ class Averaging(WeightAveraging):
         _export(trainer, pl_module)
 
 
+class Preview(pl.Callback):
+    """Before training: `preview.png` in the log folder, lines as training will see them; what named fonts lack."""
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the sheet, and say what each of a few named fonts can draw."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, LineData)
+        folder = trainer.log_dir
+        if not trainer.is_global_zero or not folder:
+            return
+        named = data.named_faces if len(data.named_faces) <= _NAMED else []
+        for face in named:
+            trainer.print(f"font {coverage(face)}")
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        keys = data.preview_keys()
+        lines, texts = zip(*((line, data.charset.decode(ids)) for line, ids in map(data.training, keys)), strict=True)
+        contact_sheet([picture_of(line) for line in lines], [[text] for text in texts]).save(
+            Path(folder) / "preview.png"
+        )
+
+
 def _export(trainer: pl.Trainer, module: pl.LightningModule) -> None:
     """Write `last.safetensors` into the log folder."""
     folder = trainer.log_dir  # asked by every process: the first one tells the others
@@ -117,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "num_sanity_val_steps": 0,
                 "precision": "bf16-mixed",
                 "gradient_clip_val": 1.0,
-                "callbacks": [LineProgress()],
+                "callbacks": [LineProgress(), Preview()],
             },
             auto_configure_optimizers=False,
         )

@@ -37,11 +37,13 @@ class Word(NamedTuple):
         text: The word.
         confidence: Least confidence of its characters.
         box: Around its characters, if boxes were asked for.
+        characters: Its characters.
     """
 
     text: str
     confidence: float
     box: Box | None = None
+    characters: tuple[Character, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def _word(characters: Sequence[Character]) -> Word:
         "".join(c.text for c in characters),
         min(c.confidence for c in characters),
         union(boxes) if len(boxes) == len(characters) else None,
+        tuple(characters),
     )
 
 

@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image
 
 from ocrformer.image import PAPER, Pixels
-from ocrformer.outputs import Row, as_record
+from ocrformer.outputs import as_record
 from ocrformer.pages import fill
+from ocrformer.rows import Row
 from ocrformer.transcribe import Result, Summary
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from ocrformer.config import DecodeOptions
 from ocrformer.image import ImageError, Pixels, load_pages, prepare
 from ocrformer.line import Line
-from ocrformer.outputs import Row
+from ocrformer.rows import Row
 from ocrformer.sources import Item
 
 WINDOW = 512

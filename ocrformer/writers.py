@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from ocrformer.journal import JournalWriter, OutputError, make_ready, occupied, put
-from ocrformer.outputs import ROW_FORMATS, SUFFIXES, Row, as_document, as_row, header
+from ocrformer.outputs import ROW_FORMATS, SUFFIXES, as_document, as_row, header
+from ocrformer.rows import Row
 from ocrformer.sources import Item, is_url
 from ocrformer.transcribe import Result
 
@@ -155,7 +156,7 @@ class SidecarWriter:
         for result in results:
             if self.form == "page" and len(result.rows) > 1:
                 for number, row in enumerate(result.rows, 1):
-                    put(self.target(result.item, number), as_document([row], self.form))
+                    put(self.target(result.item, number), as_document([row], self.form, characters=self.characters))
             elif result.rows[0].error is None or len(result.rows) > 1:
                 put(self.target(result.item), as_document(result.rows, self.form, characters=self.characters))
 

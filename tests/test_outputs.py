@@ -7,7 +7,8 @@ import pytest
 import xmlschema
 
 from ocrformer.line import Box, Character, Line
-from ocrformer.outputs import COLUMNS, FORMATS, ROW_FORMATS, Row, as_document, as_row, header
+from ocrformer.outputs import COLUMNS, FORMATS, ROW_FORMATS, as_document, as_row, header
+from ocrformer.rows import Row
 from tests.conftest import ROOT
 
 SCHEMAS = ROOT / "tests" / "schemas"
@@ -91,15 +92,39 @@ def page():
 
 
 def test_alto_is_valid(alto):
-    for rows in ([ROWS[0]], ROWS):
-        alto.validate(as_document(rows, "alto"))
+    for rows, characters in (([ROWS[0]], False), (ROWS, False), (ROWS, True)):
+        alto.validate(as_document(rows, "alto", characters=characters))
     with pytest.raises(xmlschema.XMLSchemaValidationError):
         alto.validate(as_document(ROWS, "alto").replace("HPOS", "HPOZ"))
 
 
 def test_page_is_valid(page):
     for row in ROWS:
-        page.validate(as_document([row], "page"))
+        for characters in (False, True):
+            page.validate(as_document([row], "page", characters=characters))
+
+
+@pytest.mark.parametrize(("form", "tag"), [("alto", "Glyph"), ("page", "Glyph"), ("hocr", "span")])
+def test_markup_holds_every_character_of_a_word(form, tag):
+    root = ET.fromstring(as_document([ROWS[0]], form, characters=True))
+    glyphs = [e for e in root.iter() if e.tag.endswith(tag) and e.get("class", "ocrx_cinfo") == "ocrx_cinfo"]
+    text = {
+        "alto": lambda e: e.get("CONTENT"),
+        "page": lambda e: "".join(e.itertext()).strip(),
+        "hocr": lambda e: e.text,
+    }[form]
+    assert "".join(map(text, glyphs)) == ROWS[0].line.text.replace(" ", "")
+    if form == "hocr":
+        words = [e for e in root.iter() if e.get("class") == "ocrx_word"]
+        assert ["".join(word.itertext()) for word in words] == ROWS[0].line.text.split()
+
+
+def test_json_has_words_with_boxes():
+    (record,) = json.loads(as_document([ROWS[0]], "json", characters=True))
+    assert [word["text"] for word in record["words"]] == ROWS[0].line.text.split()
+    for word in record["words"]:
+        left, top, right, bottom = word["box"]
+        assert 0 <= left < right <= ROWS[0].width and 0 <= top < bottom <= ROWS[0].height
 
 
 def test_alto_words_and_spaces_alternate():

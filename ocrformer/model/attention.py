@@ -75,9 +75,7 @@ class MultiHeadAttention(nn.Module):
             (B, T, d).
         """
         query = self.split(self.query(x))
-        if causal:
-            mask = _causal_mask(x.shape[1], keys.shape[2], x.device)
-        attended = _attend(query, keys, values, mask)
+        attended = _attend(query, keys, values, mask, causal=causal)
         out: Tensor = self.output(attended.transpose(1, 2).flatten(2))  # (B, heads, T, head) -> (B, T, d)
         return out
 
@@ -96,11 +94,14 @@ class MultiHeadAttention(nn.Module):
         return out, weights
 
 
-def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """softmax(Q K^T / sqrt(d_k)) V; mask is boolean, broadcastable to (B, heads, T, N)."""
-    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
+def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, causal: bool) -> Tensor:
+    """softmax(Q K^T / sqrt(d_k)) V; mask and causal as in `MultiHeadAttention.forward`."""
+    by_matrices = query.device.type == "cpu" and query.dtype == torch.bfloat16
+    if causal and (by_matrices or query.shape[2] != keys.shape[2]):
+        mask, causal = _causal_mask(query.shape[2], keys.shape[2], query.device), False
+    if by_matrices:
         return _attend_by_matrices(query, keys, values, mask)
-    return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+    return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, is_causal=causal)
 
 
 def _attend_by_matrices(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:

@@ -80,6 +80,22 @@ def test_explained_passes_equal_plain_ones(bundle):
         assert weights[1, :, :, ~encoded.mask[1]].abs().max() == 0
 
 
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_by_bfloat16_matrices_is_the_same_attention(masked, causal):
+    """What CPUs do for speed, against torch's own attention in float32."""
+    torch.manual_seed(0)
+    attention = MultiHeadAttention(128, 2)
+    x, memory = torch.randn(3, 7, 128), torch.randn(3, 9, 128)
+    mask = torch.arange(9)[None] < torch.tensor([[9], [4], [1]]) if masked and not causal else None
+    mask = None if mask is None else mask[:, None, None]
+    with torch.no_grad():
+        expected = attention(x, *attention.project(memory), mask=mask, causal=causal)
+        attention.bfloat16()
+        got = attention(x.bfloat16(), *attention.project(memory.bfloat16()), mask=mask, causal=causal)
+    assert torch.allclose(expected, got.float(), atol=0.03)
+
+
 def test_cache_grows_and_selects():
     cache = KVCache()
     first = torch.randn(2, 1, 1, 64)

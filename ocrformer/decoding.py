@@ -21,6 +21,9 @@ from ocrformer.model.decoder import Decoder, Memory
 
 _MAX_PASSES = 16
 """Verification passes before the rest of a line is decoded step by step."""
+_STEP = 16
+"""Passes cover multiples of so many tokens, and powers of two of lines: each new shape of a matrix costs a CPU a new
+kernel, whose making takes longer than the arithmetic."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,14 @@ def _predict(
 ) -> Tensor:
     """Log-probabilities (B, T, V) of the token after each token of BOS + prefix that is not in the caches yet.
 
-    T covers the longest prefix; caches hold `start` tokens and are extended.
+    T covers the longest prefix, and B the lines of the memory, of which the last may have no prefix; caches hold
+    `start` tokens and are extended.
     """
     device = memory.mask.device
-    tokens = torch.full((len(prefixes), 1 + max(map(len, prefixes))), BLANK)
+    length = -(-(1 + max(map(len, prefixes))) // _STEP) * _STEP
+    tokens = torch.full((len(memory.mask), length), BLANK)
     tokens[:, 0] = BOS
-    for row, prefix in zip(tokens, prefixes, strict=True):
+    for row, prefix in zip(tokens, prefixes, strict=False):
         row[1 : 1 + len(prefix)] = torch.tensor(prefix, dtype=tokens.dtype)
     logits: Tensor = decoder(tokens[:, start:].to(device), memory, caches=caches, position=start) + bias.to(device)
     return logits.float().log_softmax(dim=-1)
@@ -168,11 +173,13 @@ def verify(
         active = [active[row] for row in going]
         if not active:
             break
-        start = min(len(lines[i].done) for i in active)
-        rows = torch.tensor(going, device=memory.mask.device)
+        start = min(len(lines[i].done) for i in active) // _STEP * _STEP
+        filled = [*going, *going[:1] * ((1 << (len(going) - 1).bit_length()) - len(going))]
+        rows = torch.tensor(filled, device=memory.mask.device)
         part, caches = part.select(rows), [cache.first(start).select(rows) for cache in caches]
     texts = [Hypothesis(line.done, line.scores) for line in lines]
     if margins is None and active:
+        part = part.select(torch.arange(len(active), device=memory.mask.device))
         for i, text in zip(active, greedy(decoder, part, [limits[i] for i in active], bias), strict=True):
             texts[i] = text
     elif margins is not None:

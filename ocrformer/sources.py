@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import glob
-import lzma
 import os
 import stat
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ocrformer.archives import ARCHIVES, DAMAGE, is_tar, is_zip, tar_members, zip_members
 from ocrformer.image import looks_like_image
 
-ARCHIVES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip")
-"""Endings of archives, where a name must do; elsewhere the content decides."""
 _HEAD = 512  # bytes of a file that tell its kind
-_MAX_MEMBER = 256 * 1024 * 1024  # bytes of one archive member, against archives that inflate without end
-_TOO_LARGE = f"larger than {_MAX_MEMBER >> 20} MB"
+_MOST = 256 * 1024 * 1024  # bytes that are read from a pipe
 
 
 class SourceError(ValueError):
@@ -133,80 +127,31 @@ def _expand(path: str, relative: str, *, named: bool) -> Iterator[Item]:
         status = Path(path).stat()
         regular = stat.S_ISREG(status.st_mode)
         with Path(path).open("rb") as file:
-            head = file.read(_HEAD if regular else _MAX_MEMBER)  # a pipe can be read but once
+            head = file.read(_HEAD if regular else _MOST)  # a pipe can be read but once
     except OSError as error:
         yield Item(path, relative, error=f"{path}: cannot open file ({error.strerror})")
         return
     whole = Item(path, relative, status.st_size, status.st_mtime_ns, None if regular else head)
     if looks_like_image(head):
         yield whole
-    elif head[:4] == b"PK\3\4" or _is_tar(path, head):
-        yield from _members(whole, zipped=head[:2] == b"PK")
+    elif is_zip(head) or is_tar(path, head):
+        yield from _members(whole, zip_members(path) if is_zip(head) else tar_members(path))
     elif named:
         yield whole
 
 
-def _is_tar(path: str, head: bytes) -> bool:
-    compressed = head[:2] == b"\x1f\x8b" or head[:3] == b"BZh" or head[:6] == b"\xfd7zXZ\0"
-    if not (compressed or path.endswith(".tar") or head[257:262] == b"ustar"):
-        return False
-    try:
-        return tarfile.is_tarfile(path)
-    except _DAMAGE:
-        return True  # whoever reads its members says what is wrong
-
-
-_DAMAGE = (
-    OSError,
-    EOFError,
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    RuntimeError,
-    ValueError,
-    zlib.error,
-    lzma.LZMAError,
-)
-
-
-def _members(archive: Item, *, zipped: bool) -> Iterator[Item]:
+def _members(archive: Item, contents: Iterator[tuple[str, bytes | str]]) -> Iterator[Item]:
     """Pictures of an archive in archive order, read here because compressed archives only read forwards."""
     path = archive.name
     try:
-        for name, content in _zip_members(path) if zipped else _tar_members(path):
+        for name, content in contents:
             member = replace(archive, name=f"{path}/{name}", relative=f"{archive.relative}/{name}")
             if isinstance(content, str):
                 yield replace(member, error=f"{path}/{name}: {content}")
             elif looks_like_image(content[:_HEAD]):
                 yield replace(member, data=content)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         yield replace(archive, error=f"{path}: damaged archive, what follows in it is lost ({error})")
-
-
-def _zip_members(path: str) -> Iterator[tuple[str, bytes | str]]:
-    """Name and content of each member, or why there is none."""
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            if not member.is_dir():
-                yield member.filename, _zip_content(archive, member)
-
-
-def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | str:
-    if member.flag_bits & 1:
-        return "encrypted; unpack the archive with its password first"
-    if member.file_size > _MAX_MEMBER:
-        return _TOO_LARGE
-    try:
-        return archive.read(member)
-    except _DAMAGE as error:
-        return f"damaged in its archive ({error})"
-
-
-def _tar_members(path: str) -> Iterator[tuple[str, bytes | str]]:
-    with tarfile.open(path) as archive:
-        for member in archive:
-            file = archive.extractfile(member) if member.isfile() else None
-            if file is not None:
-                yield member.name, file.read() if member.size <= _MAX_MEMBER else _TOO_LARGE
 
 
 def remote(url: str) -> tuple[Any, str]:

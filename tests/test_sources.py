@@ -135,7 +135,7 @@ def test_locked_members_say_so(tree):
 
 
 def test_archive_members_do_not_inflate_without_end(tree, monkeypatch):
-    monkeypatch.setattr("ocrformer.sources._MAX_MEMBER", 100)
+    monkeypatch.setattr("ocrformer.archives._MAX_MEMBER", 100)
     with zipfile.ZipFile(tree / "big.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("zeros.png", b"\x89PNG" + bytes(5000))
     (item,) = find([str(tree / "big.zip")])

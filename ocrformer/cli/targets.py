@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocrformer.sources import ARCHIVES, SourceError, exists
+from ocrformer.archives import ARCHIVES
+from ocrformer.sources import SourceError, exists
 
 if TYPE_CHECKING:
     from ocrformer.writers import Writer

@@ -1,0 +1,69 @@
+"""Zip and tar archives: known by content, read member by member, whatever is damaged in them."""
+
+from __future__ import annotations
+
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+
+ARCHIVES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip")
+"""Endings of archives, where a name must do; elsewhere the content decides."""
+_MAX_MEMBER = 256 * 1024 * 1024  # bytes of one member, against archives that inflate without end
+_TOO_LARGE = f"larger than {_MAX_MEMBER >> 20} MB"
+DAMAGE = (
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    RuntimeError,
+    ValueError,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What reading a damaged archive may raise."""
+
+
+def is_zip(head: bytes) -> bool:
+    """Whether a file that begins so is a zip archive."""
+    return head[:4] == b"PK\3\4"
+
+
+def is_tar(path: str, head: bytes) -> bool:
+    """Whether a file is a tar archive, compressed or not; `head` are its first 512 bytes."""
+    compressed = head[:2] == b"\x1f\x8b" or head[:3] == b"BZh" or head[:6] == b"\xfd7zXZ\0"
+    if not (compressed or path.endswith(".tar") or head[257:262] == b"ustar"):
+        return False
+    try:
+        return tarfile.is_tarfile(path)
+    except DAMAGE:
+        return True  # whoever reads its members says what is wrong
+
+
+def zip_members(path: str) -> Iterator[tuple[str, bytes | str]]:
+    """Name and content of each member, or why there is none."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if not member.is_dir():
+                yield member.filename, _zip_content(archive, member)
+
+
+def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | str:
+    if member.flag_bits & 1:
+        return "encrypted; unpack the archive with its password first"
+    if member.file_size > _MAX_MEMBER:
+        return _TOO_LARGE
+    try:
+        return archive.read(member)
+    except DAMAGE as error:
+        return f"damaged in its archive ({error})"
+
+
+def tar_members(path: str) -> Iterator[tuple[str, bytes | str]]:
+    """As `zip_members`."""
+    with tarfile.open(path) as archive:
+        for member in archive:
+            file = archive.extractfile(member) if member.isfile() else None
+            if file is not None:
+                yield member.name, file.read() if member.size <= _MAX_MEMBER else _TOO_LARGE

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from ocrformer.image import PAPER, prepare
+from ocrformer.image import PAPER, load, prepare
 from ocrformer.training import degrade, ink, render
 from ocrformer.training.batches import Buckets, StepSampler, to_batch
 from ocrformer.training.lines import Key, LineFactory, Voice
@@ -150,6 +150,13 @@ def test_synth_writes_images_labels_and_a_sheet(fonts, tmp_path):
     rows = (tmp_path / "out" / "labels.tsv").read_text("utf-8").splitlines()
     assert len(rows) == 12
     assert (tmp_path / "out" / "sheet.png").stat().st_size > 1000
-    from ocrformer.image import load
-
     assert all(prepare(load(tmp_path / "out" / row.split("\t")[0]), 32).shape[0] == 32 for row in rows)
+
+
+def test_synth_for_measuring_is_clean_and_of_unseen_families(fonts, faces, tmp_path):
+    options = {"fonts": [str(fonts)], "text": [], "number": 8, "width": 300, "seed": 1}
+    write_lines(tmp_path / "out", **options, clean=True, unseen=True, kind="rare")
+    for path in (tmp_path / "out").glob("[0-9].png"):
+        picture = load(path)
+        assert picture.max() == 255 and picture.min() < 40
+        assert (picture[:, [0, -1]] == 255).mean() > 0.9  # paper without noise

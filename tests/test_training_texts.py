@@ -2,6 +2,7 @@
 
 import random
 import string
+from dataclasses import replace
 
 import pytest
 
@@ -89,6 +90,9 @@ def test_what_a_face_lacks_is_written_plainly(faces):
     assert render.drawable("“a”『b』", face).replace("[", "").replace("]", "").strip('"“”') != ""
     assert "『" in face.characters or "『" not in render.drawable("『b』", face)
     assert render.drawable("가나", face) == ""
+    korean = replace(face, syllables="하허호")
+    written = render.drawable("호 힣가!", korean)
+    assert written[:2] == "호 " and set(written[2:4]) <= set("하허호") and written[4:] == "!"
 
 
 def test_families_are_drawn_fairly(faces):

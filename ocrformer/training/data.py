@@ -69,7 +69,7 @@ def voices_of(config: SyntheticConfig, charset: Charset, faces: Sequence[Face]) 
     return voices
 
 
-def _only(voice: Voice, *, held_out: bool) -> Voice:
+def only(voice: Voice, *, held_out: bool) -> Voice:
     """The voice with the faces kept for validation or with the others; with all if there are none of the kind."""
     return replace(voice, faces=[face for face in voice.faces if face.held_out == held_out] or voice.faces)
 
@@ -122,8 +122,8 @@ class LineData(pl.LightningDataModule):
         faces = load_faces(font_places(config.fonts), self.charset, exclude=config.exclude)
         self.named_faces = faces if config.fonts else []
         voices = voices_of(config, self.charset, faces)
-        self.training = LineFactory([_only(voice, held_out=False) for voice in voices], self.height)
-        unseen = [_only(voice, held_out=True) for voice in voices]
+        self.training = LineFactory([only(voice, held_out=False) for voice in voices], self.height)
+        unseen = [only(voice, held_out=True) for voice in voices]
         self.validation = {"unseen-fonts": self._unseen_fonts(LineFactory(unseen[:1], self.height))}
         if len(unseen) > 1:
             self.validation["unseen-fonts-ko"] = self._unseen_fonts(LineFactory(unseen[1:], self.height))

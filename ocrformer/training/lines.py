@@ -54,9 +54,14 @@ class LineFactory:
     Args:
         voices: One per language, say.
         height: Line height of the model.
+        clean: Black on white as rendered, never worn, bent or empty.
+        mixture: Kinds of text in place of the domains' own.
     """
 
-    def __init__(self, voices: Sequence[Voice], height: int) -> None:
+    def __init__(
+        self, voices: Sequence[Voice], height: int, *, clean: bool = False, mixture: text.Mixture | None = None
+    ) -> None:
+        self.clean, self.mixture = clean, mixture
         self.voices = [(voice.source, FontBook(voice.faces)) for voice in voices]
         self.shares = [voice.share for voice in voices]
         self.charset = voices[0].source.charset
@@ -65,6 +70,10 @@ class LineFactory:
     def page(self, rng: Random, width: int) -> tuple[str, Pixels]:
         """Text and raw picture of a line that is about `width` pixels wide once prepared, and seldom wider."""
         _, mixture, layout, wear = rng.choices(_DOMAINS, [share for share, *_ in _DOMAINS])[0]
+        mixture = self.mixture or mixture
+        if self.clean:
+            written, mask = self._draw(rng, mixture, render.CLEAN, width)
+            return written, render.colour(rng, mask, render.CLEAN)
         if rng.random() < _EMPTY:
             written, mask = "", ink.empty_page(rng, width / self.height)
         else:

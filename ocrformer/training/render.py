@@ -54,13 +54,14 @@ class Layout:
     worn: float
 
 
+CLEAN = Layout((24, 56), 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 DOCUMENT = Layout((16, 56), 0.55, 0.30, 0.15, 0.03, 0.25, 0.01, 0.02, 0.35, 0.08, 0.10)
 RECEIPT = Layout((12, 44), 0.60, 0.20, 0.08, 0.05, 0.40, 0.17, 0.03, 0.20, 0.01, 0.15)
 SCREEN = Layout((9, 30), 0.35, 0.05, 0.03, 0.06, 0.0, 0.02, 0.30, 0.15, 0.03, 0.0)
 
 
 def drawable(text: str, face: Face) -> str:
-    """The text with what the face lacks replaced by its plain form or left out."""
+    """The text with what the face lacks replaced by its plain form, syllables by others that it has, or left out."""
     if face.capitals_only:
         text = text.upper()
     if set(text) <= face.characters:
@@ -73,6 +74,8 @@ def _has(face: Face, character: str) -> bool:
 
 
 def _substitute(character: str, face: Face) -> str:
+    if "가" <= character <= "힣" and face.syllables:  # many fonts have 2,350 of the 11,172
+        return face.syllables[ord(character) % len(face.syllables)]
     plain = _SUBSTITUTES.get(character, "")
     return plain if all(c in face.characters for c in plain) else ""
 

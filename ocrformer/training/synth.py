@@ -10,10 +10,11 @@ from PIL import Image
 
 from ocrformer.charset import Charset
 from ocrformer.image import prepare
-from ocrformer.training.data import SyntheticConfig, voices_of
+from ocrformer.training.data import SyntheticConfig, only, voices_of
 from ocrformer.training.fonts import font_places, load_faces
 from ocrformer.training.lines import LineFactory
 from ocrformer.training.sheet import contact_sheet, picture_of
+from ocrformer.training.text import KINDS
 
 _HEIGHT = 32
 
@@ -28,6 +29,9 @@ def write_lines(
     seed: int,
     korean: float = 0.0,
     korean_text: Sequence[str] = (),
+    unseen: bool = False,
+    clean: bool = False,
+    kind: str = "",
 ) -> int:
     """Write `number` lines as they are before the reader's intake, `labels.tsv` and `sheet.png`.
 
@@ -40,6 +44,9 @@ def write_lines(
         seed: Decides every line.
         korean: Share of Korean lines.
         korean_text: Korean text files and folders.
+        unseen: Draw in those font families alone that training holds out.
+        clean: Draw black on white, without wear.
+        kind: `running` or `rare` texts alone; in Korean rare ones are mostly syllables drawn uniformly.
 
     Returns:
         The number of lines written.
@@ -52,7 +59,10 @@ def write_lines(
     charset = Charset.default()
     faces = load_faces(font_places(fonts), charset)
     config = SyntheticConfig(text=list(text), korean=korean, korean_text=list(korean_text))
-    factory = LineFactory(voices_of(config, charset, faces), _HEIGHT)
+    voices = [voice for voice in voices_of(config, charset, faces) if voice.share]
+    if unseen:
+        voices = [only(voice, held_out=True) for voice in voices]
+    factory = LineFactory(voices, _HEIGHT, clean=clean, mixture=KINDS.get(kind))
     folder.mkdir(parents=True, exist_ok=True)
     pages = []
     for index in range(number):

@@ -34,6 +34,11 @@ DOCUMENT = Mixture(running=0.75, receipt=0.06, form=0.07, screen=0.02, rare=0.10
 RECEIPT = Mixture(running=0.15, receipt=0.71, form=0.04, screen=0.02, rare=0.08)
 SCREEN = Mixture(running=0.44, receipt=0.10, form=0.04, screen=0.32, rare=0.10)
 
+KINDS = {
+    "running": Mixture(running=1, receipt=0, form=0, screen=0, rare=0),
+    "rare": Mixture(running=0, receipt=0, form=0, screen=0, rare=1),
+}
+"""Texts of one kind, for measuring."""
 _MAKERS: dict[str, phrases.Maker] = {"receipt": phrases.receipt, "form": phrases.form, "screen": phrases.screen}
 
 

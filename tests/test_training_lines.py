@@ -158,5 +158,4 @@ def test_synth_for_measuring_is_clean_and_of_unseen_families(fonts, faces, tmp_p
     write_lines(tmp_path / "out", **options, clean=True, unseen=True, kind="rare")
     for path in (tmp_path / "out").glob("[0-9].png"):
         picture = load(path)
-        assert picture.max() == 255 and picture.min() < 40
-        assert (picture[:, [0, -1]] == 255).mean() > 0.9  # paper without noise
+        assert picture.min() < 40 and (picture == 255).mean() > 0.4  # paper without noise

@@ -103,7 +103,7 @@ def _finetune(options: dict[str, Any]) -> None:
 @click.option("--text", multiple=True, type=click.Path(exists=True), help="Text file, or folder of *.txt.")
 @click.option("--korean", type=click.FloatRange(0, 1), default=0.0, help="Share of Korean lines.")
 @click.option("--korean-text", multiple=True, type=click.Path(exists=True), help="Korean text file or folder.")
-@click.option("--kind", type=click.Choice(("running", "rare")), default="", help="Texts of one kind. [as trained on]")
+@click.option("--kind", type=click.Choice(("running", "rare")), help="Texts of one kind. [as trained on]")
 @click.option("--clean", is_flag=True, help="Black on white, without wear.")
 @click.option("--unseen", is_flag=True, help="Only font families that training holds out.")
 @click.option("-n", "--number", default=100, show_default=True, help="How many lines.")

@@ -31,7 +31,7 @@ def write_lines(
     korean_text: Sequence[str] = (),
     unseen: bool = False,
     clean: bool = False,
-    kind: str = "",
+    kind: str | None = None,
 ) -> int:
     """Write `number` lines as they are before the reader's intake, `labels.tsv` and `sheet.png`.
 
@@ -62,7 +62,7 @@ def write_lines(
     voices = [voice for voice in voices_of(config, charset, faces) if voice.share]
     if unseen:
         voices = [only(voice, held_out=True) for voice in voices]
-    factory = LineFactory(voices, _HEIGHT, clean=clean, mixture=KINDS.get(kind))
+    factory = LineFactory(voices, _HEIGHT, clean=clean, mixture=KINDS[kind] if kind else None)
     folder.mkdir(parents=True, exist_ok=True)
     pages = []
     for index in range(number):

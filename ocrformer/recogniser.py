@@ -27,6 +27,10 @@ more than four times as probable, which on real lines changes two texts in a tho
 
 _SLACK = 1e-3  # for rounding errors of log-probabilities
 
+_CERTAIN = math.log(0.73)
+"""Log-probability from which on a character chosen in bfloat16 is the one that float32 chooses: it leads every other by
+a nat, and over 64,000 characters of real lines the two precisions never differed by so much."""
+
 
 class Recogniser:
     """A network made ready to read, without state, so that many threads may share it.
@@ -90,19 +94,34 @@ class Recogniser:
         options: DecodeOptions,
     ) -> list[Hypothesis]:
         decoder = self.frozen.decoder
-        exact = memory if options.mode == "joint" else memory.float()
         drafts = [path.ids for path in paths]
         limits = [int(n) + 1 for n in frames]  # no line has more characters than frames
         if options.mode == "greedy":
-            return decoding.greedy(decoder, exact, limits, bias)
+            return decoding.greedy(decoder, memory.float(), limits, bias)
         if options.mode == "beam":
-            rows = torch.arange(len(paths), device=self.device)
+            exact, rows = memory.float(), torch.arange(len(paths), device=self.device)
             return [beam(decoder, exact.select(row[None]), limits[row], bias, width=options.beam_width) for row in rows]
         if options.mode == "draft":
-            return decoding.verify(decoder, exact, drafts, limits, bias)[0]
+            return self._verified(memory, drafts, limits, bias)
         margins = [path.score - math.log1p(-math.exp(min(path.score, _SURE))) - _SLACK for path in paths]
         texts, scored = decoding.verify(self._judge, memory, drafts, limits, bias, margins=margins)
         return decoding.choose(texts, scored, paths, log_probs, frames)
+
+    def _verified(
+        self, memory: Memory, drafts: Sequence[list[int]], limits: Sequence[int], bias: Tensor
+    ) -> list[Hypothesis]:
+        """What `greedy` writes: verified in the judge's precision, and exactly where that leaves room for another."""
+        decoder = self.frozen.decoder
+        if self.precision == torch.float32:
+            return decoding.verify(decoder, memory, drafts, limits, bias)[0]
+        texts, _ = decoding.verify(self._judge, memory, drafts, limits, bias, margins=[-math.inf] * len(drafts))
+        doubtful = [i for i, text in enumerate(texts) if text.log_probs.min() < _CERTAIN]
+        if doubtful:
+            exact = memory.select(torch.tensor(doubtful, device=self.device)).float()
+            again = [texts[i].ids for i in doubtful], [limits[i] for i in doubtful]
+            for i, text in zip(doubtful, decoding.verify(decoder, exact, *again, bias)[0], strict=True):
+                texts[i] = text
+        return texts
 
 
 def _asks_decoder(path: ctc.Path, options: DecodeOptions) -> bool:

@@ -1,4 +1,4 @@
-"""Speed, accuracy and memory on real lines, beside other programs in the same run; shown as ratios."""
+"""Speed and accuracy on real lines, beside other programs in the same run; shown as ratios."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import logging
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from ocrformer.reader import OCRformer
 
 logger = logging.getLogger(__name__)
 
-_MEGABYTE = 1e6
+_ALIKE = 64  # lines that are read together where decoders are compared
 
 
 @dataclass(frozen=True)
@@ -113,42 +113,25 @@ def start_up(path: Path, model: str) -> float:
     return statistics.median(taken[1:])
 
 
-def peak_memory(folder: Path, model: str) -> float:
-    """Megabytes by which reading a folder exceeds importing torch."""
-    arguments = ["read", "--model", model, "--format", "jsonl", str(folder)]
-    reading = f"from ocrformer.cli import main; main({arguments!r}, standalone_mode=False)"
-    return _resident(reading) - _resident("import torch")
-
-
-def pipeline(paths: Sequence[Path], model: str) -> tuple[float, float]:
-    """`ocrformer read` of many images from the shell, as in transcribing a folder.
+def decoder_cost(reader: OCRformer, paths: Sequence[Path], modes: Sequence[str]) -> tuple[dict[str, float], int]:
+    """What decoding adds to encoding and CTC, batch by batch in turns.
 
     Returns:
-        Images per second from the loaded model to the last row on disk, and seconds from the shell to the first row.
+        Microseconds of one core per decoded character by mode, and in how many lines `draft` and `greedy` differ.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "rows.jsonl"
-        command = [sys.executable, "-m", "ocrformer", "read", "--model", model, "--output", str(output)]
-        started = time.perf_counter()
-        listed = [*command, "--format", "jsonl", "-"]
-        with subprocess.Popen(listed, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            assert process.stdin and process.stderr
-            process.stdin.write("".join(f"{path}\n" for path in paths))
-            process.stdin.close()
-            while process.poll() is None and not (output.exists() and output.stat().st_size):
-                time.sleep(0.01)
-            first = time.perf_counter() - started
-            summary = process.stderr.read()
-    return float(summary.rsplit(" images/s")[0].rsplit(" ")[-1].replace(",", "")), first
-
-
-def _resident(code: str) -> float:
-    """Megabytes that a process running `code` takes at most (Linux)."""
-    # Not ru_maxrss: a new process inherits that of the one which started it.
-    report = "print(next(row for row in open('/proc/self/status') if row.startswith('VmHWM')), file=sys.stderr)"
-    wrapped = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\n{report}"
-    result = subprocess.run([sys.executable, "-c", wrapped], check=True, capture_output=True, text=True)
-    return 1024 * float(result.stderr.split()[-2]) / _MEGABYTE
+    lines = sorted((reader.prepare(path) for path in paths), key=lambda line: line.shape[1])
+    modes = [mode for mode in modes if mode not in ("ctc", "beam")]
+    spent, texts = defaultdict[str, float](float), defaultdict[str, list[str]](list)
+    for start in range(0, len(lines), _ALIKE):
+        batch = lines[start : start + _ALIKE]
+        reader.read_prepared(batch)
+        for mode in ("ctc", *modes):
+            taken, read = _timed(lambda batch=batch, mode=mode: reader.read_prepared(batch, DecodeOptions(mode=mode)))  # type: ignore[misc]
+            spent[mode] += taken
+            texts[mode] += [line.text for line in read]
+    cores = torch.get_num_threads()
+    each = {m: 1e6 * cores * (spent[m] - spent["ctc"]) / max(1, sum(map(len, texts[m]))) for m in modes}
+    return each, sum(a != b for a, b in zip(texts["draft"], texts["greedy"], strict=False))
 
 
 @torch.inference_mode()

@@ -2,12 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
+from ocrformer import scaling
 from ocrformer.cli import main
 from ocrformer.model.network import save
+from ocrformer.reader import OCRformer
 from tests.conftest import tiny_bundle
 
 
@@ -20,15 +23,22 @@ def figures(tmp_path_factory):
         picture.save(folder / f"{index}.png")
         (folder / f"{index}.gt.txt").write_text(f"line {index}")
     save(folder / "tiny.safetensors", tiny_bundle())
-    arguments = ["--data", str(folder), "--model", str(folder / "tiny.safetensors"), "--modes", "ctc,joint"]
+    arguments = [
+        "--data",
+        str(folder),
+        "--model",
+        str(folder / "tiny.safetensors"),
+        "--modes",
+        "ctc,joint,draft,greedy",
+    ]
     outputs = ["--json", str(folder / "bench.json"), "--markdown", str(folder / "bench.md")]
     result = CliRunner().invoke(main, ["bench", *arguments, "--repeat", "1", "--threads", "1", *outputs])
     assert result.exit_code == 0, result.output
-    return json.loads((folder / "bench.json").read_text()), (folder / "bench.md").read_text(), folder.name
+    return json.loads((folder / "bench.json").read_text()), (folder / "bench.md").read_text(), folder.name, folder
 
 
 def test_everyone_reads_the_same_lines(figures):
-    numbers, markdown, name = figures
+    numbers, markdown, name, _ = figures
     rates = {rate["name"]: rate for rate in numbers["folders"][name]}
     assert {"ctc", "joint"} <= rates.keys()
     for rate in rates.values():
@@ -37,12 +47,25 @@ def test_everyone_reads_the_same_lines(figures):
 
 
 def test_latency_start_up_memory_and_share_of_the_peak(figures):
-    numbers, _, _ = figures
+    numbers = figures[0]
     assert numbers["latency_joint"][0] <= numbers["latency_joint"][1]
     assert numbers["first_row"] > 0 and numbers["start_up"] > 0
     assert numbers["pipeline"] > 0 and numbers["share_of_read"] > 0
     assert 0 < numbers["share_of_peak"] < 1.5 and numbers["peak"] > 1
     assert 0 < numbers["peak_memory"] < 2000
+    assert numbers["decoder"].keys() == {"joint", "draft", "greedy"} and numbers["different"] == 0
+    assert numbers["synthetic"] > 10
+
+
+def test_cost_by_width_and_by_number_is_drawn(figures, tmp_path):
+    reader = OCRformer(tiny_bundle())
+    costs = scaling.by_width(reader, [np.full((32, 40), 128, np.uint8)], (64, 128))
+    folder = figures[3]
+    runs = [scaling.transcribe(sorted(folder.glob("*.png")), str(folder / "tiny.safetensors"), n) for n in (6, 40)]
+    assert costs.keys() == {64, 128} and [run.images for run in runs] == [6, 40]
+    assert all(run.rate > 0 and run.memory > scaling.torch_memory() / 2 for run in runs)
+    scaling.plot(tmp_path / "plot.svg", costs, runs)
+    assert "<svg" in (tmp_path / "plot.svg").read_text()
 
 
 def test_wrong_use_is_a_sentence(tmp_path):

@@ -16,6 +16,7 @@ from ocrformer.config import MODES, DecodeOptions
 
 if TYPE_CHECKING:
     from ocrformer.benchmark import Rate
+    from ocrformer.reader import OCRformer
 
 
 @click.command()
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="Repetitions, in turns.")
 @click.option("--lines", type=click.IntRange(1), help="Use the first lines of each folder only.")
 @click.option("--threads", type=click.IntRange(1), help="Cores for everyone. [all]")
+@click.option("--scaling", metavar="FILE", help="Also plot cost by width and by number, up to 100,000 images (SVG).")
 @click.option("--json", "as_json", metavar="FILE", help="Write all figures as JSON.")
 @click.option("--markdown", metavar="FILE", help="Write the tables as Markdown.")
 @plainly()
@@ -58,21 +60,53 @@ def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **opti
         tables[name] = benchmark.race(contestants, list(files), list(files.values()), options["repeat"])
         click.echo(_table(name, tables[name]))
     first = next(iter(folders))
-    some = list(folders[first])[:100]
     facts: dict[str, Any] = {"threads": threads, "precision": str(reader.recogniser.precision).removeprefix("torch.")}
+    some = list(folders[first])[:100]
     for rate in tables[first]:
         facts[f"latency_{rate.name}"] = benchmark.latency(contestants[rate.name], some)
+    everything = [path for files in folders.values() for path in files]
+    facts["decoder"], facts["different"] = benchmark.decoder_cost(reader, everything, modes.split(","))
     facts["start_up"] = benchmark.start_up(some[0], model)
-    facts["peak_memory"] = benchmark.peak_memory(Path(places[0]), model)
-    facts["pipeline"], facts["first_row"] = benchmark.pipeline(list(folders[first]), model)
-    facts["share_of_read"] = facts["pipeline"] / _default(tables[first]).lines_per_second
+    facts |= _many(list(folders[first]), model, _default(tables[first]))
     facts["share_of_peak"], facts["peak"] = benchmark.share_of_peak(reader)
+    facts["synthetic"] = _synthetic_rate()
+    if options["scaling"]:
+        facts |= _scaling(options["scaling"], reader, everything, model)
     click.echo(_facts(facts))
     if options["markdown"]:
         put(options["markdown"], "\n".join([*(_table(name, rates) for name, rates in tables.items()), _facts(facts)]))
     if options["as_json"]:
         figures = {"folders": {name: [asdict(rate) for rate in rates] for name, rates in tables.items()}} | facts
         put(options["as_json"], json.dumps(figures, indent=1) + "\n")
+
+
+def _many(paths: Sequence[Path], model: str, read: Rate) -> dict[str, Any]:
+    """`ocrformer read` of a folder against `OCRformer.read` of its images."""
+    from ocrformer import scaling
+
+    run = scaling.transcribe(paths, model)
+    return {
+        "pipeline": run.rate,
+        "first_row": run.first_row,
+        "share_of_read": run.rate / read.lines_per_second,
+        "peak_memory": run.memory - scaling.torch_memory(),
+    }
+
+
+def _synthetic_rate() -> float:
+    from ocrformer.training.synth import rate
+
+    return rate()
+
+
+def _scaling(target: str, reader: OCRformer, paths: Sequence[Path], model: str) -> dict[str, Any]:
+    """Cost by width and by number, drawn and as figures."""
+    from ocrformer import scaling
+
+    costs = scaling.by_width(reader, [reader.prepare(path) for path in paths[:200]])
+    runs = [scaling.transcribe(paths, model, number) for number in scaling.NUMBERS]
+    scaling.plot(Path(target), costs, runs)
+    return {"by_width": costs, "by_number": [asdict(run) for run in runs]}
 
 
 def _called(place: str, places: Sequence[str]) -> str:
@@ -113,15 +147,30 @@ def _facts(facts: Mapping[str, Any]) -> str:
         for name, value in facts.items()
         if name.startswith("latency_")
     ]
+    decoders = ", ".join(f"{mode} {cost:.0f}" for mode, cost in facts["decoder"].items())
     return "\n".join(
         [
             f"- {facts['threads']} threads, {facts['precision']}",
             *one_line,
+            f"- decoder, microseconds of one core for a character: {decoders}; `draft` and `greedy` differ in "
+            f"{facts['different']} lines",
             f"- `ocrformer read` of one image from the shell: {facts['start_up']:.2f} s",
             f"- `ocrformer read` of a folder: {facts['pipeline']:.0f} images/s, {facts['share_of_read']:.0%} of the "
             f"rate of `OCRformer.read`; first row after {facts['first_row']:.2f} s",
             f"- peak memory of `ocrformer read` above importing torch: {facts['peak_memory']:.0f} MB",
             f"- encoder: {facts['share_of_peak']:.0%} of the measured matrix peak ({facts['peak']:.0f} GFLOP/s)",
+            f"- synthetic lines for training, made by one core: {facts['synthetic']:.0f} a second",
+            *_growth(facts),
             "",
         ]
     )
+
+
+def _growth(facts: Mapping[str, Any]) -> list[str]:
+    """What `--scaling` found."""
+    widths = [f"{width} px {cost:.2f} ms" for width, cost in facts.get("by_width", {}).items()]
+    runs = [
+        f"- `ocrformer read` of {run['images']:,} images: {run['rate']:.0f} images/s, at most {run['memory']:.0f} MB"
+        for run in facts.get("by_number", [])
+    ]
+    return [f"- a line by its width: {', '.join(widths)}", *runs] if runs else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -12,11 +13,25 @@ from ocrformer.charset import Charset
 from ocrformer.image import prepare
 from ocrformer.training.data import SyntheticConfig, only, voices_of
 from ocrformer.training.fonts import font_places, load_faces
-from ocrformer.training.lines import LineFactory
+from ocrformer.training.lines import Key, LineFactory
 from ocrformer.training.sheet import contact_sheet, picture_of
 from ocrformer.training.text import KINDS
 
 _HEIGHT = 32
+
+
+def rate(seconds: float = 3.0) -> float:
+    """Lines per second that one core makes as for training the default model, in the system's fonts."""
+    charset = Charset.default()
+    config = SyntheticConfig()
+    factory = LineFactory(voices_of(config, charset, load_faces(font_places([]), charset)), _HEIGHT)
+    widths, shares = config.buckets.widths, config.buckets.shares  # shares of batches; narrow ones have more lines
+    drawn = Random(0).choices(widths, [share / width for width, share in zip(widths, shares, strict=True)], k=4096)
+    made, started = 0, time.perf_counter()
+    while (taken := time.perf_counter() - started) < seconds or made < 2:
+        factory(Key(0, made, 0, drawn[made % len(drawn)]))
+        made += 1
+    return made / taken
 
 
 def write_lines(

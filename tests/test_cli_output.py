@@ -1,6 +1,7 @@
 """Where `ocrformer read` writes: nothing is lost, replaced or mixed without a word."""
 
 import csv
+import io
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
 from ocrformer.cli import main
+from ocrformer.cli.read import _progress
 from ocrformer.model.network import save
 from tests.conftest import ROOT, tiny_bundle
 
@@ -197,3 +199,16 @@ def test_names_that_are_no_text_come_through_standard_input(model, tmp_path):
         env=os.environ | {"PYTHONIOENCODING": "utf-8:strict", "PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("place", ["lines.zip", "samples"])
+def test_progress_is_shown_on_terminals_whether_or_not_the_total_is_known(place, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with _progress([place], False) as bar:
+        bar.label = "40 images/s"
+        bar.update(3)
+    assert "40 images/s" in sys.stderr.getvalue() and "3" in sys.stderr.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import itertools
 import os
 import signal
 import sys
@@ -95,7 +96,7 @@ def _places(paths: tuple[str, ...]) -> Iterator[str]:
 def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
     from ocrformer.journal import put
     from ocrformer.report import Report
-    from ocrformer.sources import count, find
+    from ocrformer.sources import find
     from ocrformer.transcribe import Summary, Windows
 
     form = output_format(places, options)
@@ -105,8 +106,7 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
     report = Report() if options["report"] else None
     summary = Summary()
     windows = Windows(map(writer.admit, find(places, recursive=options["recursive"])), writer.is_done)
-    total = count(places, recursive=options["recursive"]) if sys.stderr.isatty() else None
-    with _engine(reader, decode, options) as engine, _progress(total) as bar:
+    with _engine(reader, decode, options) as engine, _progress(places, options["recursive"]) as bar:
         advance = _advance(bar, windows, summary)
         for results in engine.run(windows):
             if options["fail_fast"]:
@@ -225,10 +225,16 @@ def _stop_signals() -> Iterator[list[int]]:
 
 
 @contextmanager
-def _progress(total: int | None) -> Iterator[Any]:
-    """A bar with time left on standard error, or None if that is no terminal or the total is unknown."""
-    if total is None:
+def _progress(places: list[str], recursive: bool) -> Iterator[Any]:
+    """A bar on standard error, with the time left where the total is known; None if that is no terminal."""
+    if not sys.stderr.isatty():
         yield None
         return
-    with click.progressbar(length=total, file=sys.stderr, show_pos=True, label="starting") as bar:
+    from ocrformer.sources import count
+
+    total = count(places, recursive=recursive)
+    known: dict[str, Any] = {"length": total} if total is not None else {"iterable": itertools.count()}  # no end known
+    with click.progressbar(
+        **known, file=sys.stderr, show_pos=True, show_eta=total is not None, label="starting"
+    ) as bar:
         yield bar

@@ -233,8 +233,6 @@ def _progress(places: list[str], recursive: bool) -> Iterator[Any]:
     from ocrformer.sources import count
 
     total = count(places, recursive=recursive)
-    known: dict[str, Any] = {"length": total} if total is not None else {"iterable": itertools.count()}  # no end known
-    with click.progressbar(
-        **known, file=sys.stderr, show_pos=True, show_eta=total is not None, label="starting"
-    ) as bar:
+    endless = itertools.count() if total is None else None
+    with click.progressbar(endless, total, label="starting", show_pos=True, file=sys.stderr) as bar:
         yield bar

@@ -70,6 +70,8 @@ def test_labelled_lines_are_divided_in_three(weights, labelled, fonts):
     names = [{s.name for s in part} for part in (material.training, material.steering, material.held_out)]
     assert all(names) and sum(map(len, names)) == len(WORDS) == len(set.union(*names))
     assert material.own is None and material.before.details["temperature"] == "1.5"
+    trained = {id(parameter) for parameter in material.bundle.network.parameters()}
+    assert trained.isdisjoint(map(id, material.before.network.parameters()))  # the report compares the two
     (labelled / "labels.tsv").write_text("00.png\tamber\n01.png\tbirch\n", "utf-8")
     with pytest.raises(DatasetError, match="2 usable lines are too few"):
         gather(task(weights, fonts, data=[str(labelled)]))
@@ -145,6 +147,19 @@ def test_from_lines_to_report(weights, labelled, fonts, tmp_path):
         assert preview.width > 1000
     again = run(*options)
     assert again.returncode == 2 and "use --overwrite" in again.stderr
+
+
+def test_the_readmes_example_on_receipts(real_lines, fonts, tmp_path):
+    receipts = real_lines / "sroie-train"
+    rows = (receipts / "labels.tsv").read_text("utf-8").splitlines()[:400]
+    (tmp_path / "labels.tsv").write_text("".join(f"{receipts}/{row}\n" for row in rows), "utf-8")
+    output, general = tmp_path / "receipts", fonts / "DejaVuSans.ttf"
+    done = run("--data", tmp_path, "--general-fonts", general, "-o", output, "--steps", 60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    reports = json.loads((output / "report.json").read_text("utf-8"))["reports"]
+    before, after = (report for report in reports if report["data"] == "new lines")
+    before, after = before["folded"], after["folded"]
+    assert after["cer"] <= before["cer"] and after["f1"] >= before["f1"] and after["lines"] >= 20
 
 
 @pytest.mark.parametrize(

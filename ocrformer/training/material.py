@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class Material:
 
     Attributes:
         before: The weights to start from, unchanged.
-        bundle: The same, knowing every character.
+        bundle: A copy that knows every character; what is trained.
         replay: Makes lines as the model was trained on.
         own: Makes lines in the user's fonts or texts.
         own_faces: The user's fonts.
@@ -96,7 +97,7 @@ def gather(task: Task) -> Material:
     samples = [sample for place in task.data for sample in load_samples(place)]
     texts = [path.read_text("utf-8") for path in text_files(task.text)]
     before = load(weights_path(task.init))
-    bundle = grow(before, "".join([*(sample.text for sample in samples), *texts]))
+    bundle = grow(copy.deepcopy(before), "".join([*(sample.text for sample in samples), *texts]))
     general = load_faces(font_places(task.general_fonts), bundle.charset)
     replay = LineFactory(_replayed(before.charset, general), before.network.config.height)
     own_faces = load_faces(task.fonts, bundle.charset, exclude=(), required=OWN) if task.fonts else []

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -95,7 +96,7 @@ def split(samples: Sequence[Sample], share: float = _HELD_OUT) -> tuple[list[int
         documents[sample.document].append(index)
     if len(documents) < 3:  # one book or one shop: lines are all there is to divide
         documents = {sample.name: [index] for index, sample in enumerate(samples)}
-    ordered = sorted(documents, key=lambda name: hashlib.blake2b(name.encode("utf-8", "replace")).digest())
+    ordered = sorted(documents, key=_lot)
     held: list[int] = []
     for name in ordered:
         if len(held) >= max(1, round(share * len(samples))):
@@ -103,6 +104,11 @@ def split(samples: Sequence[Sample], share: float = _HELD_OUT) -> tuple[list[int
         held += documents[name]
     kept = set(held)
     return [index for index in range(len(samples)) if index not in kept], sorted(held)
+
+
+def _lot(name: str) -> bytes:
+    """What decides the order of documents: the end of their names, so that it is the same wherever the data lie."""
+    return hashlib.blake2b("/".join(Path(name).parts[-2:]).encode("utf-8", "replace")).digest()
 
 
 def summary(found: Inspection) -> list[str]:

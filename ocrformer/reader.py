@@ -28,6 +28,9 @@ from ocrformer.workers import Workers
 
 _MANY = 256  # lines after which memory is given back
 
+Batch = tuple[int, list[int]]
+"""Padded width, and indices of lines."""
+
 
 def weights_path(name_or_path: str | os.PathLike[str]) -> Path:
     """The weights file behind `default`, or the path itself."""
@@ -151,17 +154,17 @@ class OCRformer:
         return attend(self.network, self.charset, line, reading.ids)
 
     def _read_pieces(self, lines: Sequence[Pixels], options: DecodeOptions) -> list[Reading]:
-        def read(batch: tuple[int, list[int]]) -> list[Reading]:
-            width, indices = batch
-            images, widths = collate([lines[i] for i in indices], width)
-            return self.recogniser.read(torch.from_numpy(images), torch.from_numpy(widths), options)
+        def read(bunch: list[Batch]) -> list[Reading]:
+            padded = (collate([lines[i] for i in indices], width) for width, indices in bunch)
+            tensors = ((torch.from_numpy(images), torch.from_numpy(widths)) for images, widths in padded)
+            return self.recogniser.read(tensors, options)
 
         share = -(-sum(line.shape[1] for line in lines) // self._workers.count)
-        batches = _batches(lines, min(options.batch_pixels, share))
+        bunches = _bunches(lines, min(options.batch_pixels, share))
         readings: list[Reading | None] = [None] * len(lines)
-        for (_, indices), batch in zip(batches, self._workers.map(read, batches), strict=True):
-            for index, reading in zip(indices, batch, strict=True):
-                readings[index] = reading
+        for bunch, answers in zip(bunches, self._workers.map(read, bunches), strict=True):
+            for index, answer in zip((i for _, indices in bunch for i in indices), answers, strict=True):
+                readings[index] = answer
         return [reading for reading in readings if reading is not None]
 
     def _line(self, line: Pixels, pieces: list[Piece], readings: list[Reading], options: DecodeOptions) -> Line:
@@ -199,13 +202,27 @@ def _keep_few_kernels() -> None:
     os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
 
 
-def _batches(lines: Sequence[Pixels], batch_pixels: int) -> list[tuple[int, list[int]]]:
-    """Indices of lines of equal padded width, as many as `batch_pixels` columns hold, wide ones first."""
+def _bunches(lines: Sequence[Pixels], pixels: int) -> list[list[Batch]]:
+    """Batches of lines of equal padded width, wide ones first; small neighbours together, so that one call of the
+    decoder serves them.
+
+    Args:
+        lines: Prepared lines.
+        pixels: Columns of a batch, and of a bunch of batches, where it has more than one line.
+    """
     groups: dict[int, list[int]] = defaultdict(list)
     for index, line in enumerate(lines):
         groups[padded_width(line.shape[1])].append(index)
-    batches = []
+    bunches: list[list[Batch]] = []
+    room = 0
     for width in sorted(groups, reverse=True):
-        size = max(1, batch_pixels // width)
-        batches += [(width, groups[width][start : start + size]) for start in range(0, len(groups[width]), size)]
-    return batches
+        size = max(1, pixels // width)
+        for start in range(0, len(groups[width]), size):
+            batch = width, groups[width][start : start + size]
+            columns = width * len(batch[1])
+            if columns > room:
+                bunches.append([])
+                room = pixels
+            bunches[-1].append(batch)
+            room -= columns
+    return bunches

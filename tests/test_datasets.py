@@ -164,6 +164,15 @@ def test_split_keeps_documents_together_and_is_stable(faulty):
     assert len(held) >= 3
 
 
+def test_split_is_the_same_wherever_the_data_lie(tmp_path, monkeypatch):
+    for place in ("here", "there/and/deep"):
+        picture(tmp_path / place / "lines" / "a.png")
+        rows = [f"{book}_{line}.png\tx\n" for book in range(20) for line in range(3)]
+        (tmp_path / place / "lines" / "labels.tsv").write_text("".join(rows))
+    monkeypatch.chdir(tmp_path / "here")
+    assert split(load_samples("lines")) == split(load_samples(tmp_path / "there/and/deep/lines"))
+
+
 def test_split_of_one_document_divides_its_lines(tmp_path):
     picture(tmp_path / "a.png")
     (tmp_path / "labels.tsv").write_text("".join(f"book/{i:04d}.png\tx\n" for i in range(50)))

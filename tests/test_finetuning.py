@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from random import Random
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from ocrformer.training.batches import Buckets
 from ocrformer.training.fonts import OWN, FontError, load_faces
 from ocrformer.training.growth import grow
 from ocrformer.training.lines import Key
-from ocrformer.training.material import Task, gather
+from ocrformer.training.material import Task, _is_korean, gather
 from ocrformer.training.mixture import MixedSampler, Own, Real
 from tests.conftest import ROOT, TINY
 
@@ -75,6 +76,15 @@ def test_labelled_lines_are_divided_in_three(weights, labelled, fonts):
     (labelled / "labels.tsv").write_text("00.png\tamber\n01.png\tbirch\n", "utf-8")
     with pytest.raises(DatasetError, match="2 usable lines are too few"):
         gather(task(weights, fonts, data=[str(labelled)]))
+
+
+def test_texts_for_replay_are_told_apart_by_their_letters(weights, labelled, fonts, tmp_path):
+    (tmp_path / "old.txt").write_text("oaks and elms\n" * 50, "utf-8")
+    material = gather(task(weights, fonts, data=[str(labelled)], general_text=[str(tmp_path / "old.txt")]))
+    source, _ = material.replay.voices[0]
+    assert "oaks" in source._running(Random(1), 400)
+    (tmp_path / "ko.txt").write_text("나무 아래에서\n" * 50, "utf-8")
+    assert _is_korean(tmp_path / "ko.txt") and not _is_korean(tmp_path / "old.txt")
 
 
 def test_texts_bring_new_characters_to_fonts_that_have_them(weights, fonts, tmp_path):

@@ -18,6 +18,7 @@ from ocrformer.cli.extras import need
 @click.option("--fonts", multiple=True, metavar="DIR", help="Own fonts; can be repeated.")
 @click.option("--text", multiple=True, metavar="FILE", help="Own texts, new characters among them; can be repeated.")
 @click.option("--general-fonts", multiple=True, metavar="DIR", help="Fonts for replay. [the system's]")
+@click.option("--general-text", multiple=True, metavar="DIR", help="Texts for replay. [words by frequency]")
 @click.option(
     "-o", "--output", default="finetuned", show_default=True, metavar="DIR", help="Folder for fine-tuned model."
 )
@@ -54,6 +55,7 @@ _INSTEAD = {
     "workers": "--data.workers",
     "output": "--trainer.logger.save_dir",
     "general_fonts": "--data.synthetic.fonts",
+    "general_text": "--data.synthetic.text",
     "overwrite": "no option; every run has a folder of its own",
 }
 """Options of fine-tuning, and what has their place in training from scratch."""
@@ -86,7 +88,9 @@ def _finetune(options: dict[str, Any]) -> None:
     from ocrformer.model.network import WeightsError
     from ocrformer.training.material import Task
 
-    listed: dict[str, Any] = {name: list(options[name]) for name in ("data", "fonts", "text", "general_fonts")}
+    listed: dict[str, Any] = {
+        name: list(options[name]) for name in ("data", "fonts", "text", "general_fonts", "general_text")
+    }
     plain = {name: options[name] for name in ("max_time", "seed", "workers", "overwrite")}
     task = Task(options["init"] or "default", Path(options["output"]), steps=options["steps"] or 0, **listed, **plain)
     try:

@@ -22,7 +22,8 @@ from ocrformer.training.run import Averaging, LineProgress
 
 MODEL = "model.safetensors"
 """Name of the fine-tuned weights in the output folder."""
-_VALIDATION = 300  # lines per set that steer training
+_STEERING = 1000  # labelled lines that steer training, at most
+_DRAWN = 300  # synthetic lines that do
 _PATIENCE = 4  # validations without improvement before training stops, in the second half of its steps
 _FORGETTING = 1.05  # error on old lines, relative to before, from which on weights are judged worse for it
 
@@ -55,9 +56,9 @@ class FinetuneData(pl.LightningDataModule):
         super().__init__()
         self.material, self.recipe, self.task, self.buckets = material, recipe, task, buckets
         height = material.bundle.network.config.height
-        own = drawn(material.own, _VALIDATION, "steering") if material.own else []
-        old = drawn(material.replay, _VALIDATION, "steering")
-        sets = {"new": spread(material.steering, _VALIDATION) + own, "old": old}
+        own = drawn(material.own, _DRAWN, "steering") if material.own else []
+        old = drawn(material.replay, _DRAWN, "steering")
+        sets = {"new": spread(material.steering, _STEERING) + own, "old": old}
         self.validation = {
             name: [(prepare(sample.open(), height, sample.name), sample.text) for sample in samples]
             for name, samples in sets.items()

@@ -39,6 +39,7 @@ class Task:
         fonts: The user's fonts.
         text: The user's texts, new characters among them.
         general_fonts: Fonts for replay and for own texts; none means the system's.
+        general_text: Texts for replay, Korean ones known by their letters; none means words by frequency.
         steps: Optimiser steps; 0 means by the size of the data.
         max_time: Longest training, `DD:HH:MM:SS`.
         seed: Everything drawn depends on it.
@@ -52,6 +53,7 @@ class Task:
     fonts: list[str] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
     general_fonts: list[str] = field(default_factory=list)
+    general_text: list[str] = field(default_factory=list)
     steps: int = 0
     max_time: str = ""
     seed: int = 0
@@ -99,17 +101,25 @@ def gather(task: Task) -> Material:
     before = load(weights_path(task.init))
     bundle = grow(copy.deepcopy(before), "".join([*(sample.text for sample in samples), *texts]))
     general = load_faces(font_places(task.general_fonts), bundle.charset)
-    replay = LineFactory(_replayed(before.charset, general), before.network.config.height)
+    replay = LineFactory(_replayed(before.charset, general, task.general_text), before.network.config.height)
     own_faces = load_faces(task.fonts, bundle.charset, exclude=(), required=OWN) if task.fonts else []
     own = _own(task, bundle, before.charset, own_faces, general)
     training, steering, held_out = _divided(_usable(samples, bundle)) if samples else ([], [], [])
     return Material(before, bundle, replay, own, own_faces, training, steering, held_out)
 
 
-def _replayed(charset: Charset, faces: list[Face]) -> list[Voice]:
+def _replayed(charset: Charset, faces: list[Face], places: Sequence[str]) -> list[Voice]:
     """What the model was trained on, Korean too where it reads it and there are fonts for it."""
     korean = _KOREAN if charset.reads_hangul and any(face.syllables for face in faces) else 0.0
-    return voices_of(SyntheticConfig(korean=korean), charset, faces)
+    files = [(str(path), _is_korean(path)) for path in text_files(places)]
+    latin, hangul = ([name for name, is_korean in files if is_korean == wanted] for wanted in (False, True))
+    return voices_of(SyntheticConfig(text=latin, korean=korean, korean_text=hangul), charset, faces)
+
+
+def _is_korean(file: Path) -> bool:
+    """Whether a quarter of a text is Hangul syllables."""
+    text = file.read_text("utf-8")[:20_000]
+    return 4 * sum("가" <= character <= "힣" for character in text) > len(text)
 
 
 def _divided(samples: list[Sample]) -> tuple[list[Sample], list[Sample], list[Sample]]:

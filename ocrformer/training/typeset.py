@@ -98,8 +98,8 @@ class Style:
 
 
 def _in_capitals(text: str) -> str:
-    """Capitals, save for Latin-1 letters whose capital is none of Latin-1."""
-    return "".join(c if c in "ßÿµªº" else c.upper() for c in text)
+    """Capitals of Latin-1 letters whose capital is one of Latin-1; other letters may have one that no charset knows."""
+    return "".join(c.upper() if c < "\u0100" and c not in "ßÿµªº" else c for c in text)
 
 
 def draw_style(rng: Random, face: Face, sibling: Face | None, size: int, bookish: float) -> Style:

@@ -5,14 +5,11 @@ import random
 import numpy as np
 import pytest
 
-from ocrformer.charset import Charset
 from ocrformer.image import PAPER, load, prepare
 from ocrformer.training import degrade, ink, render
 from ocrformer.training.batches import Buckets, StepSampler, to_batch
-from ocrformer.training.fonts import load_faces
 from ocrformer.training.lines import Key, LineFactory, Voice
 from ocrformer.training.synth import write_lines
-from ocrformer.training.text import TextSource
 
 LAYOUTS = [render.DOCUMENT, render.RECEIPT, render.SCREEN]
 WEARS = [degrade.DOCUMENT, degrade.RECEIPT, degrade.SCREEN, degrade.PHOTO]
@@ -162,12 +159,3 @@ def test_synth_for_measuring_is_clean_and_of_unseen_families(fonts, faces, tmp_p
     for path in (tmp_path / "out").glob("[0-9].png"):
         picture = load(path)
         assert picture.min() < 40 and (picture == 255).mean() > 0.4  # paper without noise
-
-
-def test_new_letters_stay_in_the_charset_however_they_are_set(fonts, tmp_path):
-    charset = Charset.default().extend("αβγ№")
-    (tmp_path / "new.txt").write_text("α and β or γ in № 7 " * 50, "utf-8")
-    faces = load_faces([fonts], charset, exclude=["cmex", "cmsy", "cmmi"])
-    factory = LineFactory([Voice(1.0, TextSource(charset, [tmp_path / "new.txt"], emphasised="αβγ№"), faces)], 32)
-    letters = "".join(factory.page(random.Random(seed), 400)[0] for seed in range(300))
-    assert "γ" in letters and charset.missing(letters) == []

@@ -10,7 +10,7 @@ from ocrformer.charset import Charset
 from ocrformer.training import fonts as font_module
 from ocrformer.training import phrases, render, text, values
 from ocrformer.training.fonts import FontBook, find_font_files, font_places, load_faces, open_font
-from ocrformer.training.typeset import Style
+from ocrformer.training.typeset import Style, _in_capitals
 
 CHARSET = Charset.default()
 MIXTURES = [text.DOCUMENT, text.RECEIPT, text.SCREEN]
@@ -159,3 +159,7 @@ def test_lone_marks_are_drawn(source):
     rng = random.Random(5)
     drawn = [source.draw(rng, text.RECEIPT, 1) for _ in range(3000)]
     assert {":", "@", "RM"} <= set(drawn)
+
+
+def test_small_capitals_are_none_that_a_charset_may_lack():
+    assert _in_capitals("été of α, γ and ÿ, ß") == "ÉTÉ OF α, γ AND ÿ, ß"

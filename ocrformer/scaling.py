@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ocrformer.config import DecodeOptions
 from ocrformer.image import PAPER, Pixels
 from ocrformer.reader import OCRformer
 
@@ -85,12 +86,13 @@ def torch_memory() -> float:
     return 1024 * float(result.stdout.split()[1]) / _MEGABYTE
 
 
-def by_width(reader: OCRformer, lines: Sequence[Pixels], widths: Sequence[int] = WIDTHS) -> dict[int, float]:
+def by_width(reader: OCRformer, lines: Sequence[Pixels], mode: str, widths: Sequence[int] = WIDTHS) -> dict[int, float]:
     """Milliseconds for a line of each width, when lines of the same width are read together.
 
     Args:
         reader: Reads them.
         lines: Prepared lines of text; put side by side to fill a width.
+        mode: How to decode. `ctc` is the encoder alone; lines put together so make no sense, and decoders doubt them.
         widths: In pixels at the height of the model.
     """
     gap = np.full((lines[0].shape[0], 12), PAPER, np.uint8)
@@ -99,24 +101,26 @@ def by_width(reader: OCRformer, lines: Sequence[Pixels], widths: Sequence[int] =
     costs = {}
     for width in widths:
         alike = [text[:, start : start + width] for start in range(0, _ALIKE * width, width)]
-        costs[width] = 1000 * min(_seconds(reader, alike) for _ in range(4)) / _ALIKE
+        costs[width] = 1000 * min(_seconds(reader, alike, mode) for _ in range(4)) / _ALIKE
     return costs
 
 
-def _seconds(reader: OCRformer, lines: Sequence[Pixels]) -> float:
+def _seconds(reader: OCRformer, lines: Sequence[Pixels], mode: str) -> float:
     started = time.perf_counter()
-    reader.read_prepared(lines)
+    reader.read_prepared(lines, DecodeOptions(mode=mode))
     return time.perf_counter() - started
 
 
-def plot(target: Path, costs: Mapping[int, float], runs: Sequence[Run]) -> None:
+def plot(target: Path, costs: Mapping[str, Mapping[int, float]], runs: Sequence[Run]) -> None:
     """Draw cost against width, seconds against number and memory against number (SVG, PNG or PDF by the name)."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     width, seconds, memory = figure.subplots(1, 3)
     images = [run.images for run in runs]
-    width.plot(list(costs), list(costs.values()), marker="o")
+    for mode, cost in costs.items():
+        width.plot(list(cost), list(cost.values()), marker="o", label=mode)
+    width.legend()
     width.set(xlabel="width of a line at 32 pixels height", ylabel="milliseconds a line")
     seconds.plot(images, [run.images / run.rate for run in runs], marker="o")
     seconds.set(xlabel="images", ylabel="seconds")

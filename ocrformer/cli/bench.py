@@ -103,7 +103,8 @@ def _scaling(target: str, reader: OCRformer, paths: Sequence[Path], model: str) 
     """Cost by width and by number, drawn and as figures."""
     from ocrformer import scaling
 
-    costs = scaling.by_width(reader, [reader.prepare(path) for path in paths[:200]])
+    lines = [reader.prepare(path) for path in paths[:200]]
+    costs = {mode: scaling.by_width(reader, lines, mode) for mode in ("ctc", DecodeOptions.mode)}
     runs = [scaling.transcribe(paths, model, number) for number in scaling.NUMBERS]
     scaling.plot(Path(target), costs, runs)
     return {"by_width": costs, "by_number": [asdict(run) for run in runs]}
@@ -168,9 +169,13 @@ def _facts(facts: Mapping[str, Any]) -> str:
 
 def _growth(facts: Mapping[str, Any]) -> list[str]:
     """What `--scaling` found."""
-    widths = [f"{width} px {cost:.2f} ms" for width, cost in facts.get("by_width", {}).items()]
+    widths = [
+        f"- milliseconds for a line by its width, {mode}: "
+        + ", ".join(f"{w} px {cost:.1f}" for w, cost in costs.items())
+        for mode, costs in facts.get("by_width", {}).items()
+    ]
     runs = [
         f"- `ocrformer read` of {run['images']:,} images: {run['rate']:.0f} images/s, at most {run['memory']:.0f} MB"
         for run in facts.get("by_number", [])
     ]
-    return [f"- a line by its width: {', '.join(widths)}", *runs] if runs else []
+    return widths + runs

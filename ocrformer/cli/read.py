@@ -184,7 +184,7 @@ def _until_failure(results: list[Any]) -> list[Any]:
 
 
 def _reader(options: dict[str, Any]) -> OCRformer:
-    # oneDNN's prepared kernels, 1,024 by default: windows of a folder are large batches, as fast with fewer in 250 MB less
+    # Of kernels that oneDNN keeps (1,024 by default): windows are large batches, as fast with few in 250 MB less.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
     import torch
 

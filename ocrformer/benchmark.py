@@ -113,11 +113,12 @@ def start_up(path: Path, model: str) -> float:
     return statistics.median(taken[1:])
 
 
-def decoder_cost(reader: OCRformer, paths: Sequence[Path], modes: Sequence[str]) -> tuple[dict[str, float], int]:
+def decoder_cost(reader: OCRformer, paths: Sequence[Path], modes: Sequence[str]) -> tuple[dict[str, float], int | None]:
     """What decoding adds to encoding and CTC, batch by batch in turns.
 
     Returns:
-        Microseconds of one core per decoded character by mode, and in how many lines `draft` and `greedy` differ.
+        Microseconds of one core per decoded character by mode, and in how many lines `draft` and `greedy` differ, if
+        both are among the modes.
     """
     lines = sorted((reader.prepare(path) for path in paths), key=lambda line: line.shape[1])
     modes = [mode for mode in modes if mode not in ("ctc", "beam")]
@@ -131,7 +132,9 @@ def decoder_cost(reader: OCRformer, paths: Sequence[Path], modes: Sequence[str])
             texts[mode] += [line.text for line in read]
     cores = torch.get_num_threads()
     each = {m: 1e6 * cores * (spent[m] - spent["ctc"]) / max(1, sum(map(len, texts[m]))) for m in modes}
-    return each, sum(a != b for a, b in zip(texts["draft"], texts["greedy"], strict=False))
+    if not {"draft", "greedy"} <= set(modes):
+        return each, None
+    return each, sum(a != b for a, b in zip(texts["draft"], texts["greedy"], strict=True))
 
 
 @torch.inference_mode()

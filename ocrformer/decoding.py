@@ -95,14 +95,16 @@ class _Draft:
         """What the line would be if the rest of the draft were right."""
         return [*self.done, *self.draft[self._resume :].tolist(), EOS]
 
-    def advance(self, log_probs: npt.NDArray[np.float32], limit: int) -> bool:
+    def advance(self, log_probs: npt.NDArray[np.float32], start: int, limit: int) -> bool:
         """Accept what agrees with the decoder, and its correction; True once the line is complete.
 
         Args:
-            log_probs: Of the tokens after those that are done, (T, V).
+            log_probs: Of the tokens from number `start` on, (T, V).
+            start: At most as many as are done.
             limit: Most tokens, EOS included.
         """
         open_ = np.append(self.draft[self._resume :], EOS)[: limit - len(self.done)]
+        log_probs = log_probs[len(self.done) - start :]
         best = log_probs[: len(open_)].argmax(axis=-1)
         differs = np.flatnonzero(best != open_)
         accepted = best[: differs[0] + 1] if differs.size else open_
@@ -121,6 +123,11 @@ class _Draft:
             best = np.minimum(replaced, self._costs + 1)  # the token replaces one of the draft's, or is new
             self._costs = np.minimum.accumulate(best - places) + places  # the draft has some too many
         self._resume = int(np.flatnonzero(self._costs == self._costs.min())[-1])
+
+
+def filled(rows: list[int]) -> list[int]:
+    """The rows, and the first of them again up to a power of two."""
+    return [*rows, *rows[:1] * ((1 << (len(rows) - 1).bit_length()) - len(rows))]
 
 
 def verify(
@@ -161,11 +168,7 @@ def verify(
         log_probs = _predict(decoder, part, [t[:-1] for t in targets], bias, caches, start).cpu().numpy()
         if not scored:
             scored = [Hypothesis(t[:-1], v[np.arange(len(t)), t]) for v, t in zip(log_probs, targets, strict=True)]
-        going = [
-            row
-            for row, i in enumerate(active)
-            if not lines[i].advance(log_probs[row, len(lines[i].done) - start :], limits[i])
-        ]
+        going = [row for row, i in enumerate(active) if not lines[i].advance(log_probs[row], start, limits[i])]
         if margins is not None:
             hopeless = {i for i in active if lines[i].scores.sum() < scored[i].score + margins[i]}
             given_up |= hopeless
@@ -174,8 +177,7 @@ def verify(
         if not active:
             break
         start = min(len(lines[i].done) for i in active) // _STEP * _STEP
-        filled = [*going, *going[:1] * ((1 << (len(going) - 1).bit_length()) - len(going))]
-        rows = torch.tensor(filled, device=memory.mask.device)
+        rows = torch.tensor(filled(going), device=memory.mask.device)
         part, caches = part.select(rows), [cache.first(start).select(rows) for cache in caches]
     texts = [Hypothesis(line.done, line.scores) for line in lines]
     if margins is None and active:

@@ -88,10 +88,9 @@ class Recogniser:
     def _encoded(self, images: Tensor, widths: Tensor) -> Encoded:
         """As `encode`, but small batches are filled up to a power of two of lines."""
         lines = len(images)
-        filled = 1 << (lines - 1).bit_length()
-        if lines > _SMALL or filled == lines:
+        if lines > _SMALL:
             return self.encode(images, widths)
-        rows = torch.arange(filled, device=self.device).clamp(max=lines - 1)
+        rows = torch.tensor(decoding.filled(list(range(lines))), device=self.device)
         return self.encode(images[rows], widths[rows]).select(rows[:lines])
 
     def _ask(

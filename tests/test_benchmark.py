@@ -73,3 +73,5 @@ def test_wrong_use_is_a_sentence(tmp_path):
     assert result.exit_code == 2 and "no such mode: fast" in result.output
     result = CliRunner().invoke(main, ["bench", "--data", str(tmp_path)])
     assert result.exit_code == 2 and "no labelled lines found" in result.output
+    result = CliRunner().invoke(main, ["bench", "--data", "samples", "--scaling", str(tmp_path / "plot.doc")])
+    assert result.exit_code == 2 and "draws .svg, .png or .pdf" in result.output

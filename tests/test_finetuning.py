@@ -179,6 +179,7 @@ def test_the_readmes_example_on_receipts(real_lines, fonts, tmp_path):
         (["-c", "configs/tiny.yaml", "--fonts", "no-such-fonts", "--trainer.accelerator", "cpu"], "no such font"),
         (["--init", "default", "--data", "no-such-lines"], "no such file or folder"),
         (["--init", "default"], "nothing to learn from"),
+        (["--init", "default", "--text", "samples/book-1.png"], "book-1.png: no UTF-8 text"),
     ],
 )
 def test_wrong_use_is_a_sentence(arguments, sentence, tmp_path):

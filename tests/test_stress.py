@@ -157,7 +157,8 @@ def test_repeats_are_neither_lost_nor_lengthened(reader, write, unit):
     truths = [(unit * count).strip() for count in range(1, 41)]
     read = texts(reader, [write(truth, "DejaVuSansMono.ttf") for truth in truths])
     wrong = [pair for pair in zip(truths, read, strict=True) if len(set(map(_marks, pair))) > 1]
-    assert len(wrong) <= 3, wrong
+    assert len(wrong) <= 3, wrong  # of x, 3 of 40 lengths lose one; none is lengthened
+    assert all(len(seen) <= len(truth) for truth, seen in wrong)
 
 
 def _marks(text):

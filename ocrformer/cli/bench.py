@@ -49,7 +49,11 @@ def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **opti
         raise click.UsageError(f"no such mode: {', '.join(sorted(unknown))}; there are {', '.join(MODES)}")
     threads = options["threads"] or len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
-    for target in filter(None, (options["as_json"], options["markdown"])):
+    if options["scaling"]:
+        need("matplotlib", "dev")
+        if Path(options["scaling"]).suffix not in (".svg", ".png", ".pdf"):
+            raise click.UsageError(f"--scaling draws .svg, .png or .pdf, not {options['scaling']}")
+    for target in filter(None, (options["as_json"], options["markdown"], options["scaling"])):
         make_ready(target)
     readers = {name: OCRformer.from_pretrained(model, "cpu", name) for name in runtimes.split(",")}
     folders = {_called(place, places): _files(place, options["lines"]) for place in places}
@@ -148,13 +152,13 @@ def _facts(facts: Mapping[str, Any]) -> str:
         for name, value in facts.items()
         if name.startswith("latency_")
     ]
+    compared = "" if facts["different"] is None else f"; `draft` and `greedy` differ in {facts['different']} lines"
     decoders = ", ".join(f"{mode} {cost:.0f}" for mode, cost in facts["decoder"].items())
     return "\n".join(
         [
             f"- {facts['threads']} threads, {facts['precision']}",
             *one_line,
-            f"- decoder, microseconds of one core for a character: {decoders}; `draft` and `greedy` differ in "
-            f"{facts['different']} lines",
+            f"- decoder, microseconds of one core for a character: {decoders}{compared}",
             f"- `ocrformer read` of one image from the shell: {facts['start_up']:.2f} s",
             f"- `ocrformer read` of a folder: {facts['pipeline']:.0f} images/s, {facts['share_of_read']:.0%} of the "
             f"rate of `OCRformer.read`; first row after {facts['first_row']:.2f} s",

@@ -20,7 +20,7 @@ from ocrformer.training.data import SyntheticConfig, text_files, voices_of
 from ocrformer.training.fonts import OWN, Face, FontError, font_places, load_faces
 from ocrformer.training.growth import grow
 from ocrformer.training.lines import LineFactory, Voice
-from ocrformer.training.text import TextSource
+from ocrformer.training.text import TextSource, read_text
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def gather(task: Task) -> Material:
     if not (task.data or task.fonts or task.text):
         raise ValueError("nothing to learn from: give --data, --fonts or --text")
     samples = [sample for place in task.data for sample in load_samples(place)]
-    texts = [path.read_text("utf-8") for path in text_files(task.text)]
+    texts = [read_text(path) for path in text_files(task.text)]
     before = load(weights_path(task.init))
     bundle = grow(copy.deepcopy(before), "".join([*(sample.text for sample in samples), *texts]))
     general = load_faces(font_places(task.general_fonts), bundle.charset)
@@ -118,7 +118,7 @@ def _replayed(charset: Charset, faces: list[Face], places: Sequence[str]) -> lis
 
 def _is_korean(file: Path) -> bool:
     """Whether a quarter of a text is Hangul syllables."""
-    text = file.read_text("utf-8")[:20_000]
+    text = read_text(file)[:20_000]
     return 4 * sum("가" <= character <= "힣" for character in text) > len(text)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 from ocrformer.charset import Charset, normalise
+from ocrformer.datasets import DatasetError
 from ocrformer.training import phrases, values
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
@@ -40,6 +41,18 @@ KINDS = {
 }
 """Texts of one kind, for measuring."""
 _MAKERS: dict[str, phrases.Maker] = {"receipt": phrases.receipt, "form": phrases.form, "screen": phrases.screen}
+
+
+def read_text(file: Path) -> str:
+    """A text file's content.
+
+    Raises:
+        DatasetError: If it is no UTF-8.
+    """
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise DatasetError(f"{file}: no UTF-8 text; save it as UTF-8") from None
 
 
 class Lexicon:
@@ -93,7 +106,7 @@ class TextSource:
     ) -> None:
         self.charset = charset
         keep = str.maketrans(dict.fromkeys("_*|", None))
-        self.prose = [Prose(normalise(path.read_text("utf-8")).translate(keep)) for path in files]
+        self.prose = [Prose(normalise(read_text(path)).translate(keep)) for path in files]
         self._prose_weights = [len(prose.text) ** 0.5 for prose in self.prose]
         self.korean = language == "ko"
         self.lexicon = Lexicon.of_language(language)

@@ -159,3 +159,11 @@ def test_synth_for_measuring_is_clean_and_of_unseen_families(fonts, faces, tmp_p
     for path in (tmp_path / "out").glob("[0-9].png"):
         picture = load(path)
         assert picture.min() < 40 and (picture == 255).mean() > 0.4  # paper without noise
+
+
+def test_a_block_beside_a_line_hides_nothing():
+    page = np.full((20, 50), 200, np.uint8)
+    for seed in range(20):
+        edged = ink.edged(random.Random(seed), page)
+        assert edged.shape[0] == 20 and 50 < edged.shape[1] <= 110
+        assert any(np.array_equal(edged[:, x : x + 50], page) for x in range(edged.shape[1] - 49))

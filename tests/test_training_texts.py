@@ -4,7 +4,9 @@ import random
 import string
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from ocrformer.charset import Charset
 from ocrformer.training import fonts as font_module
@@ -163,3 +165,17 @@ def test_lone_marks_are_drawn(source):
 
 def test_small_capitals_are_none_that_a_charset_may_lack():
     assert _in_capitals("été of α, γ and ÿ, ß") == "ÉTÉ OF α, γ AND ÿ, ß"
+
+
+def test_equal_cells(faces):
+    """A full stop is as wide as a figure, and stands at the left of its cell."""
+    font = open_font(faces[0].path, faces[0].index, 40, False)
+    style = Style(font, pitch=30.0, lean=0.0)
+    (run,) = style.runs("1.8")
+    assert style.length(run) == 90
+    canvas = Image.new("L", (90, 60))
+    style.draw(ImageDraw.Draw(canvas), run, 0, 50)
+    ink = np.flatnonzero(np.asarray(canvas).max(axis=0))
+    stop = ink[(ink >= 30) & (ink < 60)]
+    assert stop[0] >= 30 and stop[-1] < 44  # as far left as the font lets it
+    assert ink[-1] >= 62

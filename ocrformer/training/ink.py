@@ -106,6 +106,13 @@ def dots(rng: Random, mask: Mask) -> Mask:
     return scaled(printed.astype(np.uint8), width, height)
 
 
+def edged(rng: Random, page: Pixels) -> Pixels:
+    """A block of another grey at one end, as covers, shaded cells and the edges of scans leave it: it is no l."""
+    width = round(page.shape[0] * rng.uniform(0.1, 1.5))
+    ends = rng.choice(((width, 0), (0, width), (0, width), (width, width)))
+    return np.pad(page, ((0, 0), ends), constant_values=rng.choice((0, 255, rng.randrange(256))))
+
+
 def likeness(one: Pixels, other: Pixels) -> float:
     """Correlation of two pictures of one line at half the usual line height, from -1 to 1."""
     height, width = one.shape

@@ -21,6 +21,7 @@ _DOMAINS = (
 _CLEAN = 0.12  # share of lines left undegraded
 _EMPTY = 0.02  # share of pictures without text
 _ROOMY = 0.05  # share of lines in a far wider picture, so that the decoder learns to end where the text does
+_EDGED = 0.03  # share of lines beside a block of another grey
 _LEGIBLE = 0.75  # likeness to the clean line under which a picture is spoilt, not worn
 
 
@@ -79,6 +80,8 @@ class LineFactory:
         else:
             written, mask = self._draw(rng, mixture, layout, width)
         page = render.colour(rng, mask, layout)
+        if rng.random() < _EDGED:
+            page = ink.edged(rng, page)
         for _ in range(0 if rng.random() < _CLEAN else 2):
             worn = degrade.degrade(page, wear, rng)
             if not written or ink.likeness(page, worn) > _LEGIBLE:

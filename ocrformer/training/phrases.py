@@ -142,7 +142,8 @@ def receipt(rng: Random, words: Words) -> str:
             (f"{date(rng)} {time_of_day(rng)}", f"{quantity(rng)} {price(rng)} {price(rng)}", web(rng, words))
         )
     if roll < 0.95:  # a mark or an abbreviation alone in its column
-        return rng.choice((*_MARKS, digits(rng, 1, 2), rng.choice(string.ascii_uppercase)))
+        times = f"{digits(rng, 1, 2)}{rng.choice(('', ' '))}{rng.choice('xX')}"
+        return rng.choice((*_MARKS, digits(rng, 1, 2), times, times, rng.choice(string.ascii_uppercase)))
     polite = rng.choice(_POLITE)
     frame = rng.choice("**~-=+#.") * rng.randint(1, 6)
     gap = rng.choice(("", " "))

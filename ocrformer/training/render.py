@@ -39,6 +39,7 @@ class Layout:
         plain: Chance of black on white exactly.
         bookish: Chance of each habit of books: thin spaces before punctuation, small capitals, italics.
         worn: Chance of ink that is missing in patches.
+        pitched: Chance of equal cells for all characters, in any face.
     """
 
     sizes: tuple[int, int]
@@ -52,12 +53,13 @@ class Layout:
     plain: float
     bookish: float
     worn: float
+    pitched: float
 
 
-CLEAN = Layout((24, 56), 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
-DOCUMENT = Layout((16, 56), 0.55, 0.30, 0.15, 0.03, 0.25, 0.01, 0.02, 0.35, 0.08, 0.10)
-RECEIPT = Layout((12, 44), 0.60, 0.20, 0.08, 0.05, 0.40, 0.17, 0.03, 0.20, 0.01, 0.15)
-SCREEN = Layout((9, 30), 0.35, 0.05, 0.03, 0.06, 0.0, 0.02, 0.30, 0.15, 0.03, 0.0)
+CLEAN = Layout((24, 56), 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
+DOCUMENT = Layout((16, 56), 0.55, 0.30, 0.15, 0.03, 0.25, 0.01, 0.02, 0.35, 0.08, 0.10, 0.02)
+RECEIPT = Layout((12, 44), 0.60, 0.20, 0.08, 0.05, 0.40, 0.17, 0.03, 0.20, 0.01, 0.15, 0.12)
+SCREEN = Layout((9, 30), 0.35, 0.05, 0.03, 0.06, 0.0, 0.02, 0.30, 0.15, 0.03, 0.0, 0.02)
 
 
 def drawable(text: str, face: Face) -> str:
@@ -95,7 +97,7 @@ class Renderer:
         self.layout = layout
         low, high = layout.sizes
         self.size = round(math.exp(rng.uniform(math.log(low), math.log(high))) / 2) * 2
-        self.style: Style = draw_style(rng, face, sibling, self.size, layout.bookish)
+        self.style: Style = draw_style(rng, face, sibling, self.size, layout.bookish, layout.pitched)
         self.font = self.style.font
         self.stretch = rng.uniform(0.72, 1.3) if rng.random() < 0.3 else 1.0
         self.spacing = self._spacing()

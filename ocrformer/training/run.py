@@ -123,13 +123,23 @@ def _export(trainer: pl.Trainer, module: pl.LightningModule) -> None:
         save(Path(folder) / "last.safetensors", module.bundle())
 
 
+class TrainCLI(LightningCLI):
+    """LightningCLI with the bar above, unless `--trainer.enable_progress_bar false`."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """Add the bar if it is wanted: Lightning takes one beside that option for a contradiction."""
+        if self._get(self.config_init, "trainer.enable_progress_bar") is not False:
+            self.trainer_defaults["callbacks"] = [LineProgress(), *self.trainer_defaults["callbacks"]]
+        return super().instantiate_trainer(**kwargs)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train as the YAML files and options say.
 
     Exits with status 143 after a checkpoint if the process is asked to end (SIGTERM).
     """
     try:
-        LightningCLI(
+        TrainCLI(
             LineModule,
             LineData,
             args=list(arguments) if arguments is not None else None,
@@ -142,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "num_sanity_val_steps": 0,
                 "precision": "bf16-mixed",
                 "gradient_clip_val": 1.0,
-                "callbacks": [LineProgress(), Preview()],
+                "callbacks": [Preview()],
             },
             auto_configure_optimizers=False,
         )

@@ -1,4 +1,4 @@
-"""How the words of one line are set: emphasis, small capitals, old-style figures, thin spaces before punctuation."""
+"""How the words of one line are set: emphasis, small capitals, old-style figures, thin spaces, equal cells."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ocrformer.training.fonts import Face, open_font
 
 _SMALL_CAPITALS = 0.78  # height of small capitals to that of capitals
 _OLD_ONE = 0.7  # height of an old-style 1, which many old types draw as a small I, to that of capitals
+_LEANING = ".,:;!'"  # half-width faces put these at the left of their cells: 65. 20 without a space
 _BEFORE_PUNCTUATION = re.compile(r"(?<=[^\s;:!?])(?=[;:!?])")
 
 
@@ -36,6 +37,8 @@ class Style:
         span: First emphasised word and the one after the last.
         thin: Space before ; : ! and ? as old books have it, in pixels; no space in the text.
         old_one: Font in which a capital I stands for the figure 1.
+        pitch: Width of the equal cells of a typewriter or receipt printer, in pixels; 0 for the font's own widths.
+        lean: Where punctuation stands in its cell, from 0 (left) to 1 (right).
     """
 
     font: ImageFont.FreeTypeFont
@@ -45,6 +48,8 @@ class Style:
     span: tuple[int, int] = (0, 0)
     thin: float = 0.0
     old_one: ImageFont.FreeTypeFont | None = None
+    pitch: float = 0.0
+    lean: float = 0.5
 
     def spelled(self, text: str) -> str:
         """The text as a reader would write it: small capitals as capitals."""
@@ -65,11 +70,25 @@ class Style:
 
     def length(self, run: Run) -> float:
         """Width of a run's text in pixels, without its gap."""
+        if self.pitch:
+            return sum(self._cell(run.font, character) for character in run.text)
         return run.font.getlength(run.text, features=list(self.features) or None)
+
+    def _cell(self, font: ImageFont.FreeTypeFont, character: str) -> float:
+        return max(self.pitch, font.getlength(character))
 
     def draw(self, pen: ImageDraw.ImageDraw, run: Run, x: float, baseline: float) -> None:
         """The run with its left end at x, standing on the baseline."""
-        pen.text((x, baseline), run.text, fill=255, font=run.font, anchor="ls", features=list(self.features) or None)
+        if not self.pitch:
+            features = list(self.features) or None
+            pen.text((x, baseline), run.text, fill=255, font=run.font, anchor="ls", features=features)
+            return
+        for character in run.text:
+            cell = self._cell(run.font, character)
+            lean = self.lean if character in _LEANING else 0.5
+            room = lean * (cell - run.font.getlength(character))
+            pen.text((x + room, baseline), character, fill=255, font=run.font, anchor="ls")
+            x += cell
 
     def _divided(self, text: str) -> tuple[str, str, str]:
         if self.emphasis is None:
@@ -102,7 +121,7 @@ def _in_capitals(text: str) -> str:
     return "".join(c.upper() if c < "\u0100" and c not in "ßÿµªº" else c for c in text)
 
 
-def draw_style(rng: Random, face: Face, sibling: Face | None, size: int, bookish: float) -> Style:
+def draw_style(rng: Random, face: Face, sibling: Face | None, size: int, bookish: float, pitched: float) -> Style:
     """A random style.
 
     Args:
@@ -111,9 +130,12 @@ def draw_style(rng: Random, face: Face, sibling: Face | None, size: int, bookish
         sibling: Another face of the family that can stand beside it, for emphasised words.
         size: Font size in pixels.
         bookish: Chance of each of the habits of books.
+        pitched: Chance of equal cells.
     """
     shaped = rng.random() < 0.5
     font = open_font(face.path, face.index, size, shaped)
+    if rng.random() < pitched:
+        return Style(font, pitch=font.getlength("0") * rng.uniform(0.95, 1.25), lean=rng.choice((0.0, 0.1, 0.5)))
     features = ("onum",) if shaped and rng.random() < 3 * bookish else ()
     thin = size * rng.uniform(0.05, 0.25) if rng.random() < bookish else 0.0
     old_one = open_font(face.path, face.index, max(6, round(_OLD_ONE * size)), shaped)

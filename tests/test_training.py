@@ -87,7 +87,7 @@ def test_a_stopped_run_resumes_to_the_same_weights_bit_for_bit(tmp_path, fonts, 
     assert stopped.returncode == (-9 if how == signal.SIGKILL else 143)
     (last,) = (tmp_path / "saved").glob("last*.ckpt")
     assert torch.load(last, weights_only=True)["global_step"] == (3 if how == signal.SIGKILL else 5)
-    resumed = train(tmp_path / "resumed", fonts, "--ckpt_path", str(last))
+    resumed = train(tmp_path / "resumed", fonts, "--ckpt_path", str(last), "--trainer.enable_progress_bar", "false")
     assert resumed.returncode == 0, resumed.stderr[-2000:]
     expected, got = final_weights(unbroken), final_weights(tmp_path / "resumed")
     assert expected.keys() == got.keys()

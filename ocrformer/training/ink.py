@@ -45,8 +45,9 @@ def specks(rng: Random, mask: Mask) -> Mask:
     mask = mask.copy()
     height, width = mask.shape
     for _ in range(rng.choice((1, 1, 2, 3, 6))):
-        radius = max(1, round(height * rng.uniform(0.005, 0.03)))
-        centre = (rng.choice((rng.randrange(width), rng.randint(0, height // 3))), rng.randrange(height))
+        radius = max(1, round(height * rng.uniform(0.005, 0.035)))
+        margin = rng.randint(0, height // 3)
+        centre = (rng.choice((rng.randrange(width), margin, width - margin)), rng.randrange(height))
         cv2.circle(mask, centre, radius, rng.randint(90, 255), -1)
     return mask
 

@@ -101,6 +101,7 @@ class Renderer:
         self.font = self.style.font
         self.stretch = rng.uniform(0.72, 1.3) if rng.random() < 0.3 else 1.0
         self.spacing = self._spacing()
+        self.uneven = 0.0 if self.spacing[1] < 0 or rng.random() > 0.25 * layout.spaced else rng.uniform(0.2, 0.6)
         self.tight = rng.random() < layout.tight
 
     def _spacing(self) -> tuple[float, float]:
@@ -108,7 +109,7 @@ class Renderer:
         if self.rng.random() >= self.layout.spaced:
             return 0.0, 0.0
         letters = self.rng.choice((0.0, 0.0, 0.0, self.rng.uniform(-0.04, 0.2), self.rng.uniform(0.2, 0.8)))
-        tighter = -self.rng.uniform(0.1, 0.45) * self.font.getlength(" ") if letters >= 0 else 0.0
+        tighter = -self.rng.uniform(0.1, 0.55) * self.font.getlength(" ") if letters >= 0 else 0.0
         wider = self.rng.choice((self.rng.uniform(0.1, 0.8), self.rng.uniform(0.2, 2.5))) * self.size
         return letters * self.size, self.rng.choice((tighter, wider, wider))
 
@@ -156,7 +157,7 @@ class Renderer:
         mask = _window(mask, top, bottom, left, right)
         if self.rng.random() < self.layout.ruled:
             mask = rule(self.rng, mask)
-        return specks(self.rng, mask) if self.rng.random() < 0.5 * self.layout.worn else mask
+        return specks(self.rng, mask) if self.rng.random() < 0.7 * self.layout.worn else mask
 
     def _ink(self, text: str) -> Mask:
         """The text on a canvas of the font's line height with room around it."""
@@ -171,7 +172,8 @@ class Renderer:
             x += run.gap
             for piece in self._pieces(run):
                 self.style.draw(pen, piece, x, room + ascent)
-                x += self._advance(piece)
+                lost = self.uneven * self.rng.random() * self.font.getlength(" ") if " " in piece.text else 0.0
+                x += self._advance(piece) - lost
         return np.array(canvas)
 
     def _printed(self, ink: Mask) -> Mask:
@@ -184,10 +186,13 @@ class Renderer:
         return printed if printed is ink or likeness(ink, printed) > _LEGIBLE else ink
 
     def _pieces(self, run: Run) -> list[Run]:
-        """What can be drawn at once: the whole run, or its words or letters where their spaces are changed."""
+        """What can be drawn at once: the run, or its words or letters where their spaces are not the font's."""
         letters, words = self.spacing
-        parts = list(run.text) if letters else re.findall(r"[^ ]* |[^ ]+", run.text) if words else [run.text]
-        return [Run(part, run.font) for part in parts]
+        if letters:
+            return [Run(letter, run.font) for letter in run.text]
+        if words or self.uneven:
+            return [Run(word, run.font) for word in re.findall(r"[^ ]* |[^ ]+", run.text)]
+        return [run]
 
     def _neighbours(self, shape: tuple[int, int]) -> Mask:
         """Descenders of the line above or ascenders of the line below, where the crop may show them."""

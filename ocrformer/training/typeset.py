@@ -137,7 +137,7 @@ def draw_style(rng: Random, face: Face, sibling: Face | None, size: int, bookish
     if rng.random() < pitched:
         return Style(font, pitch=font.getlength("0") * rng.uniform(0.95, 1.25), lean=rng.choice((0.0, 0.1, 0.5)))
     features = ("onum",) if shaped and rng.random() < 3 * bookish else ()
-    thin = size * rng.uniform(0.05, 0.25) if rng.random() < bookish else 0.0
+    thin = size * rng.uniform(0.05, 0.32) if rng.random() < bookish else 0.0
     old_one = open_font(face.path, face.index, max(6, round(_OLD_ONE * size)), shaped)
     plain = Style(font, features, thin=thin, old_one=old_one if rng.random() < 0.7 * bookish else None)
     first = rng.choice((0, 0, 0, rng.randint(1, 6)))

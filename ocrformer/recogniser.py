@@ -26,9 +26,6 @@ _SURE = math.log(0.8)
 """CTC log-probability of a text from which `joint` does not ask the decoder: it would have to hold another text for
 more than four times as probable, which on real lines changes two texts in a thousand."""
 
-_SMALL = 16
-"""Lines up to which the making of a CPU's kernels for one more shape costs more than a few lines too many."""
-
 _SLACK = 1e-3  # for rounding errors of log-probabilities
 
 _CERTAIN = math.log(0.73)
@@ -70,7 +67,7 @@ class Recogniser:
         drafts: list[ctc.Path] = []
         doubtful: list[Encoded] = []
         for images, widths in batches:
-            encoded = self._encoded(images.to(self.device), widths.to(self.device))
+            encoded = self.encode(images.to(self.device), widths.to(self.device))
             encoded = replace(encoded, ctc=(encoded.ctc.float() + bias).log_softmax(dim=-1))
             paths = ctc.best_paths(encoded.ctc, encoded.frames)
             rows = [row for row, path in enumerate(paths) if _asks_decoder(path, options)]
@@ -84,14 +81,6 @@ class Recogniser:
             for i, answer in zip(asked, answers, strict=True):
                 readings[i] = answer
         return readings
-
-    def _encoded(self, images: Tensor, widths: Tensor) -> Encoded:
-        """As `encode`, but small batches are filled up to a power of two of lines."""
-        lines = len(images)
-        if lines > _SMALL:
-            return self.encode(images, widths)
-        rows = torch.tensor(decoding.filled(list(range(lines))), device=self.device)
-        return self.encode(images[rows], widths[rows]).select(rows[:lines])
 
     def _ask(
         self, encoded: Encoded, paths: Sequence[ctc.Path], allowed: Sequence[int] | None, options: DecodeOptions

@@ -15,7 +15,7 @@ from ocrformer.line import Line
 from ocrformer.rows import Row
 from ocrformer.sources import Item
 
-WINDOW = 512
+WINDOW = 1024
 """Items that are sorted by width together; also what an interruption loses at most."""
 _FIRST_WINDOW = 32  # the first result comes soon; windows then double
 _CHUNK = 16  # items that one decoding task takes

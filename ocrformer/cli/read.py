@@ -184,8 +184,8 @@ def _until_failure(results: list[Any]) -> list[Any]:
 
 
 def _reader(options: dict[str, Any]) -> OCRformer:
-    # Of kernels that oneDNN keeps (1,024 by default): windows are large batches, as fast with few in 250 MB less.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
+    # Of kernels that oneDNN keeps (1,024 by default): windows are large batches, as fast with few in 350 MB less.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     import torch
 
     from ocrformer.reader import OCRformer

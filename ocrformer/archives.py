@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from posixpath import normpath
 
 ARCHIVES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip")
 """Endings of archives, where a name must do; elsewhere the content decides."""
@@ -67,3 +68,15 @@ def tar_members(path: str) -> Iterator[tuple[str, bytes | str]]:
             file = archive.extractfile(member) if member.isfile() else None
             if file is not None:
                 yield member.name, file.read() if member.size <= _MAX_MEMBER else _TOO_LARGE
+
+
+def member(path: str, name: str) -> bytes | str | None:
+    """Content of one member, or why it cannot be read; None if there is no such member."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return next((content for found, content in tar_members(path) if normpath(found) == name), None)
+        with zipfile.ZipFile(path) as archive:
+            found = (one for one in archive.infolist() if normpath(one.filename) == name)
+            return next((_zip_content(archive, one) for one in found), None)
+    except DAMAGE as error:
+        return f"damaged archive ({error})"

@@ -22,7 +22,7 @@ from ocrformer.config import DecodeOptions
 from ocrformer.reader import OCRformer
 from ocrformer.transcribe import Result, Window, WindowReader, decode
 
-_PARTITION = 256  # windows of one Ray data set, whose input is held in memory: some 130,000 images
+_PARTITION = 128  # windows of one Ray data set, whose input is held in memory: some 130,000 images
 _OBJECT_STORE = 400 * 1024 * 1024  # bytes, on this machine
 _QUIET: dict[str, Any] = {"include_dashboard": False, "logging_level": "ERROR", "log_to_driver": False}
 

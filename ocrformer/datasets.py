@@ -1,7 +1,7 @@
 """Labelled lines on disk, in the formats that line recognisers use.
 
-`.gt.txt` pairs (tesstrain, kraken, Calamari, OCRopus), TSV / CSV / JSON lines with image paths, Hugging Face
-imagefolder `metadata.jsonl|csv`, STR LMDB, PAGE and ALTO XML with line coordinates.
+`.gt.txt` pairs (tesstrain, kraken, Calamari, OCRopus), TSV / CSV / JSON lines that name images as results do,
+Hugging Face imagefolder `metadata.jsonl|csv`, STR LMDB, PAGE and ALTO XML with line coordinates.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from xml.etree import ElementTree as ET
 
 from ocrformer import layout_xml
 from ocrformer.image import ImageError, Pixels, load
+from ocrformer.sources import is_url, open_picture
 
 _IMAGE_KEYS = ("file_name", "file", "image", "filename", "path")
 _TEXT_KEYS = ("text", "label", "transcription", "ground_truth", "gt")
@@ -97,8 +98,8 @@ def _document(name: str) -> str:
     return f"{path.parent}/{head or stem[:-3] or stem}"
 
 
-def _file_sample(image: Path, text: str) -> Sample:
-    return Sample(str(image), text, _document(str(image)), lambda: load(image))
+def _file_sample(image: Path | str, text: str) -> Sample:
+    return Sample(str(image), text, _document(str(image)), lambda: open_picture(str(image)))
 
 
 def _pair(label: Path) -> Sample:
@@ -119,7 +120,8 @@ def _table(table: Path) -> list[Sample]:
     except UnicodeDecodeError:
         raise DatasetError(f"{table}: not UTF-8 text") from None
     rows = {".jsonl": _json_rows, ".csv": _csv_rows}.get(table.suffix.lower(), _tab_rows)
-    return [_file_sample(table.parent / name, text) for name, text in rows(table, content)]
+    found = rows(table, content)
+    return [_file_sample(name if is_url(name) else table.parent / name, text) for name, text in found]
 
 
 def _tab_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:

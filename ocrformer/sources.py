@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -10,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ocrformer.archives import ARCHIVES, DAMAGE, is_tar, is_zip, tar_members, zip_members
-from ocrformer.image import looks_like_image
+from ocrformer.archives import ARCHIVES, DAMAGE, is_tar, is_zip, member, tar_members, zip_members
+from ocrformer.image import ImageError, Pixels, load, load_pages, looks_like_image
 
 _HEAD = 512  # bytes of a file that tell its kind
 _MOST = 256 * 1024 * 1024  # bytes that are read from a pipe
@@ -98,6 +99,11 @@ def exists(place: str) -> bool:
 def is_folder(place: str) -> bool:
     """As `Path.is_dir`, but False as well where the way there is closed."""
     return os.path.isdir(place)  # noqa: PTH112 - pathlib raises
+
+
+def is_file(place: str) -> bool:
+    """As `Path.is_file`, but False as well where the way there is closed or the name is too long."""
+    return os.path.isfile(place)  # noqa: PTH113 - pathlib raises
 
 
 def _named(place: str) -> list[str]:
@@ -203,3 +209,39 @@ def count(places: Iterable[str], *, recursive: bool = False) -> int | None:
             return None
         total += sum(1 for _ in _walk(place, recursive)) if is_folder(place) else 1
     return total
+
+
+def open_picture(name: str) -> Pixels:
+    """The picture (H, W) that rows of results call so: a file, `archive/member`, a page `scan.tif#2`, or a URL.
+
+    Raises:
+        ImageError: If it cannot be read.
+    """
+    if is_file(name):
+        return load(name)
+    content, page = _content(name), 1
+    base, mark, number = name.rpartition("#")
+    if content is None and mark and number.isdecimal():
+        content, page = _content(base), int(number)
+    if content is None:
+        return load(name)  # which says that there is none
+    found = next(itertools.islice(load_pages(content, name=name), max(0, page - 1), None), None)
+    if found is None:
+        raise ImageError(f"{name}: there is no page {page}", "unreadable_file")
+    return found
+
+
+def _content(name: str) -> bytes | None:
+    """A file, object or archive member of that very name."""
+    if is_url(name) or is_file(name):
+        try:
+            return Item(name, name).content()
+        except (OSError, SourceError) as error:
+            raise ImageError(f"{name}: cannot read ({error})", "unreadable_file") from None
+    archive = next((place for place in Path(name).parents if is_file(str(place))), None)
+    if archive is None:
+        return None
+    content = member(str(archive), Path(name).relative_to(archive).as_posix())
+    if isinstance(content, str):
+        raise ImageError(f"{name}: {content}", "unreadable_file")
+    return content

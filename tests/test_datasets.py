@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
+import shutil
 
+import fsspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -14,6 +17,8 @@ from ocrformer.datasets import DatasetError, load_samples
 from ocrformer.image import ImageError
 from ocrformer.inspection import frames_needed, inspect, split, summary
 from ocrformer.model.network import save
+from ocrformer.sources import find
+from ocrformer.transcribe import decode
 from tests.conftest import tiny_bundle
 
 
@@ -258,3 +263,33 @@ def test_an_lmdb_can_be_loaded_twice(tmp_path):
         transaction.put(b"num-samples", b"1")
         transaction.put(b"label-000000001", b"word")
     assert [load_samples(tmp_path / "db")[0].text for _ in range(2)] == ["word", "word"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tgz"])
+def test_corrected_rows_of_archives_and_pages_are_labels(tmp_path, kind):
+    """What `ocrformer read` calls its rows can be learnt from: members of archives, pages of a TIFF, and both."""
+    pages = [Image.new("L", (60 + 10 * i, 20), 255) for i in range(3)]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    picture(tmp_path / "in" / "a#1.png", 90)
+    shutil.copy(tmp_path / "scan.tif", tmp_path / "in" / "scan.tif")
+    archive = shutil.make_archive(str(tmp_path / "lines"), {"tgz": "gztar"}.get(kind, kind), tmp_path / "in")
+    found = [row.name for item in find([archive, str(tmp_path / "scan.tif")]) for row in decode(item, 32)]
+    assert len(found) == 7
+    names = [os.path.relpath(name, tmp_path) for name in found]
+    (tmp_path / "labels.tsv").write_text("".join(f"{name}\tx\n" for name in names), "utf-8")
+    assert sorted(sample.open().shape[1] for sample in load_samples(tmp_path)) == [60, 60, 70, 70, 80, 80, 90]
+    broken = [f"{names[0]}x", "scan.tif#4", "scan.tif#x", "x" * 300, os.path.relpath(archive, tmp_path)]
+    (tmp_path / "labels.tsv").write_text("".join(f"{name}\tx\n" for name in broken), "utf-8")
+    for sample in load_samples(tmp_path):
+        with pytest.raises(ImageError):
+            sample.open()
+
+
+def test_labels_may_name_remote_pictures(tmp_path):
+    content = picture(tmp_path / "a.png").read_bytes()
+    fsspec.filesystem("memory").pipe_file("/labels/a.png", content)
+    (tmp_path / "labels.tsv").write_text("memory://labels/a.png\tx\nmemory://labels/b.png\tx\n", "utf-8")
+    there, missing = load_samples(tmp_path)
+    assert there.open().shape == (20, 80)
+    with pytest.raises(ImageError, match="cannot read"):
+        missing.open()

@@ -24,6 +24,7 @@ from service.logs import JsonLines
 from service.openapi import description
 from service.settings import Settings
 from service.uploads import parse
+from service.web import while_connected
 
 FORM = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\nab\r\n--x--\r\n'
 JSON = {"Content-Type": "application/json"}
@@ -326,6 +327,30 @@ def test_slow_bodies_are_cut_off():
     response = post(app, content=drip(), headers={"Content-Type": "image/png"})
     assert response.status_code == 408
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize(("leaves", "status"), [(False, 504), (True, 499)])
+def test_answers_that_nobody_awaits_are_given_up(leaves, status):
+    given_up = []
+
+    async def answer():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            given_up.append(True)
+
+    async def receive():
+        await asyncio.sleep(0.02 if leaves else 60)
+        return {"type": "http.disconnect"}
+
+    async def ask():
+        with pytest.raises(RequestError) as refusal:
+            await while_connected(Request({"type": "http"}, receive), answer(), 0.2)
+        await asyncio.sleep(0)
+        return refusal.value.status
+
+    assert asyncio.run(ask()) == status
+    assert given_up == [True]
 
 
 def test_api_key():

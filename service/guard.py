@@ -1,4 +1,4 @@
-"""ASGI guard in front of the service: request ids, API key, body limits, security headers, JSON access log."""
+"""ASGI guard before the service: request ids, API key, body limits, security headers, JSON access log; and patience."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _OPEN = ("/livez", "/readyz", "/healthz", "/", "/docs", "/docs.json", "/static")
@@ -177,3 +180,27 @@ class _Exchange:
 def _declared_length(headers: dict[bytes, bytes]) -> int:
     declared = headers.get(b"content-length", b"0")
     return int(declared) if declared.isdigit() else 0
+
+
+async def while_connected(request: Request, answer: Coroutine[Any, Any, Response], seconds: float) -> Response:
+    """The answer, unless it takes too long or the client goes away first; the request's body must have been read.
+
+    Raises:
+        RequestError: In either case.
+    """
+    answering, leaving = asyncio.ensure_future(answer), asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({answering, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if answering.done():
+            return answering.result()
+        if leaving.done():
+            raise RequestError(499, "disconnected", "the client closed the connection")
+        raise RequestError(504, "timeout", f"not read within {seconds:g} s")
+    finally:
+        answering.cancel()
+        leaving.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

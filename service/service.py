@@ -25,12 +25,12 @@ from starlette.responses import PlainTextResponse, Response
 from ocrformer import VIEWS, ImageError, Line, OCRformer
 from service.answers import ErrorAnswer, ReadAnswer, image_answer
 from service.batcher import Batcher, BusyError
-from service.guard import Guard, RequestError
+from service.guard import Guard, RequestError, while_connected
 from service.logs import write_json_lines
 from service.metrics import Metrics
 from service.settings import Settings
 from service.uploads import Upload, parse
-from service.web import RawRequest, refuse, shown, site, status_of, while_connected
+from service.web import RawRequest, refuse, shown, site, status_of
 
 _BATCHES = 2  # in flight: while the answers of one go out, the other is read
 SETTINGS = Settings.from_environment()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import io
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -45,30 +44,6 @@ class RawRequest(bentoml.IODescriptor):
         raw = cls()
         raw._request = request
         return raw
-
-
-async def while_connected(request: Request, answer: Coroutine[Any, Any, Response], seconds: float) -> Response:
-    """The answer, unless it takes too long or the client goes away first; the request's body must have been read.
-
-    Raises:
-        RequestError: In either case.
-    """
-    answering, leaving = asyncio.ensure_future(answer), asyncio.ensure_future(_disconnected(request))
-    try:
-        await asyncio.wait({answering, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if answering.done():
-            return answering.result()
-        if leaving.done():
-            raise RequestError(499, "disconnected", "the client closed the connection")
-        raise RequestError(504, "timeout", f"not read within {seconds:g} s")
-    finally:
-        answering.cancel()
-        leaving.cancel()
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def shown(attention: Attention, accept: str, view: str) -> Response:

@@ -19,12 +19,11 @@ from starlette.routing import Route
 
 from ocrformer import DecodeOptions, Line
 from service.batcher import Batcher, BusyError
-from service.guard import Guard, RequestError
+from service.guard import Guard, RequestError, while_connected
 from service.logs import JsonLines
 from service.openapi import description
 from service.settings import Settings
 from service.uploads import parse
-from service.web import while_connected
 
 FORM = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\nab\r\n--x--\r\n'
 JSON = {"Content-Type": "application/json"}

@@ -51,7 +51,7 @@ class Attention:
     def encoder_maps(self, layer: int | None = None, head: int | None = None) -> Array:
         """Where the encoder looked from the place of each character, (characters, rows, columns); see `maps`."""
         shown = self.maps()
-        places = shown.reshape(len(shown), -1).argmax(axis=1)
+        places = shown.reshape(len(shown), shown.shape[1] * shown.shape[2]).argmax(axis=1)
         maps: Array = _chosen(self.encoder, layer, head)[places].reshape(shown.shape)
         return maps
 

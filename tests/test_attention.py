@@ -138,11 +138,12 @@ def test_page_is_self_contained_and_holds_all_three_attentions(attention):
     assert "http" not in page
 
 
-def test_empty_lines_have_pictures_too(reader, image):
+@pytest.mark.parametrize("view", VIEWS)
+def test_empty_lines_have_pictures_too(reader, image, view):
     blank = attend(reader.network, reader.charset, reader.prepare(image), [])
     assert isinstance(blank, Attention) and blank.characters == ()
-    assert attention_pictures.sheet(blank).size[0] > 0
-    assert attention_pictures.animation(blank).startswith(b"GIF8")
+    assert attention_pictures.sheet(blank, view=view).size[0] > 0
+    assert attention_pictures.animation(blank, view=view).startswith(b"GIF8")
     assert "data" in attention_pictures.page(blank)
 
 

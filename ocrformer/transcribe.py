@@ -17,6 +17,7 @@ from ocrformer.sources import Item
 
 WINDOW = 1024
 """Items that are sorted by width together; also what an interruption loses at most."""
+_HELD = 64 * 1024 * 1024  # bytes of archive members in a window: those wait in memory
 _FIRST_WINDOW = 32  # the first result comes soon; windows then double
 _CHUNK = 16  # items that one decoding task takes
 _AHEAD = 2  # windows decoded in advance
@@ -101,12 +102,22 @@ class Windows:
         """Small windows first, so that the first result comes soon."""
         size = _FIRST_WINDOW
         iterator = iter(self.items)
-        while items := list(itertools.islice(iterator, size)):
+        while items := _taken(iterator, size):
             fresh = [not self.is_done(item) for item in items]
             self.skipped += fresh.count(False)
             if any(fresh):
                 yield Window(items, fresh)
             size = min(WINDOW, 2 * size)
+
+
+def _taken(items: Iterator[Item], most: int) -> list[Item]:
+    """The next items, fewer where they hold much."""
+    taken: list[Item] = []
+    held = 0
+    while len(taken) < most and held < _HELD and (item := next(items, None)) is not None:
+        taken.append(item)
+        held += len(item.data or b"")
+    return taken
 
 
 @dataclass

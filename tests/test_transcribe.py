@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ocrformer import transcribe
 from ocrformer.config import DecodeOptions
 from ocrformer.journal import JournalWriter, OutputError
 from ocrformer.line import Character, Line
 from ocrformer.report import Report
-from ocrformer.sources import find
+from ocrformer.sources import Item, find
 from ocrformer.transcribe import WINDOW, Summary, Transcriber, WindowReader, Windows, stamp
 from ocrformer.writers import SidecarWriter, open_writer
 
@@ -215,6 +216,12 @@ def test_windows_bound_memory(folder):
         next(runs)
         assert len(handed) <= 4 * WINDOW
         assert len(handed) < 700
+
+
+def test_large_members_make_small_windows(monkeypatch):
+    monkeypatch.setattr(transcribe, "_HELD", 1000)
+    items = [Item(str(number), str(number), data=bytes(400)) for number in range(10)]
+    assert [len(window.items) for window in Windows(items)] == [3, 3, 3, 1]
 
 
 def test_summary_counts_everything(folder):

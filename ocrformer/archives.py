@@ -65,16 +65,24 @@ def tar_members(path: str) -> Iterator[tuple[str, bytes | str]]:
     """As `zip_members`."""
     with tarfile.open(path) as archive:
         for member in archive:
-            file = archive.extractfile(member) if member.isfile() else None
-            if file is not None:
-                yield member.name, file.read() if member.size <= _MAX_MEMBER else _TOO_LARGE
+            content = _tar_content(archive, member)
+            if content is not None:
+                yield member.name, content
+
+
+def _tar_content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | str | None:
+    if member.size > _MAX_MEMBER:
+        return _TOO_LARGE
+    file = archive.extractfile(member) if member.isfile() else None
+    return file.read() if file is not None else None
 
 
 def member(path: str, name: str) -> bytes | str | None:
     """Content of one member, or why it cannot be read; None if there is no such member."""
     try:
         if not zipfile.is_zipfile(path):
-            return next((content for found, content in tar_members(path) if normpath(found) == name), None)
+            with tarfile.open(path) as tar:
+                return next((_tar_content(tar, one) for one in tar if normpath(one.name) == name), None)
         with zipfile.ZipFile(path) as archive:
             found = (one for one in archive.infolist() if normpath(one.filename) == name)
             return next((_zip_content(archive, one) for one in found), None)

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from ocrformer.attention_map import Array, Attention
-from ocrformer.image import PAPER, Pixels
+from ocrformer.display import as_picture
+from ocrformer.image import Pixels
 from ocrformer.lettering import font_for
 from ocrformer.pages import fill
 
@@ -155,6 +156,5 @@ def overlay(line: Pixels, weights: npt.NDArray[np.floating[Any]]) -> Image.Image
 
 def _rgb(line: Pixels, scale: int = _SCALE) -> Image.Image:
     """A prepared line, dark on light, enlarged."""
-    ink = np.clip((line.astype(np.int16) - PAPER) * 2, 0, 255)
-    grey = Image.fromarray((255 - ink).astype(np.uint8))
+    grey = as_picture(line)
     return grey.resize((grey.width * scale, grey.height * scale), Image.Resampling.BICUBIC).convert("RGB")

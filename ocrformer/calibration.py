@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -34,9 +34,10 @@ def fit_temperature(confidences: Sequence[float], right: Sequence[bool], present
     return float(min(_TEMPERATURES, key=surprise))
 
 
-def with_temperature(bundle: Bundle, temperature: float) -> Bundle:
-    """The same weights, whose readers divide log-probabilities by the temperature."""
-    return replace(bundle, details=bundle.details | {"temperature": f"{temperature:.3f}"})
+def calibrated(bundle: Bundle, temperature: float, error_rates: Mapping[str, float]) -> Bundle:
+    """The same weights, whose readers divide log-probabilities by the temperature; they tell the error rates."""
+    figures = {f"CER on {name}": f"{100 * rate:.2f} %" for name, rate in error_rates.items()}
+    return replace(bundle, details=bundle.details | figures | {"temperature": f"{temperature:.3f}"})
 
 
 def calibration_of(confidences: Sequence[float], right: Sequence[bool], ratio: float = 1.0) -> metrics.Calibration:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import pickle
@@ -23,6 +22,7 @@ from ocrformer.reader import OCRformer
 from ocrformer.transcribe import Result, Window, WindowReader, decode
 
 _PARTITION = 128  # windows of one Ray data set, whose input is held in memory: some 130,000 images
+_HELD = 256 * 1024 * 1024  # bytes of archive members of one Ray data set
 _OBJECT_STORE = 400 * 1024 * 1024  # bytes, on this machine
 _QUIET: dict[str, Any] = {"include_dashboard": False, "logging_level": "ERROR", "log_to_driver": False}
 
@@ -41,6 +41,7 @@ class Job:
         min_confidence: Less confident lines are marked `suspect`.
         timing: Note the milliseconds of each row.
         device: Device to read on; with `cuda` each actor takes a GPU, with None it reads on its core.
+        runtime: What runs the encoder; see `OCRformer.from_pretrained`.
     """
 
     model: str
@@ -101,7 +102,7 @@ class RayTranscriber:
     def run(self, windows: Iterable[Window]) -> Iterator[list[Result]]:
         """Results window by window, in order of the items."""
         iterator = iter(windows)
-        while partition := list(itertools.islice(iterator, _PARTITION)):
+        while partition := _partition(iterator):
             yield from self._run(partition)
 
     def _run(self, partition: list[Window]) -> Iterator[list[Result]]:
@@ -123,6 +124,16 @@ class RayTranscriber:
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""
         ray.shutdown()
+
+
+def _partition(windows: Iterator[Window]) -> list[Window]:
+    """The next windows, fewer where they hold much."""
+    taken: list[Window] = []
+    held = 0
+    while len(taken) < _PARTITION and held < _HELD and (window := next(windows, None)) is not None:
+        taken.append(window)
+        held += sum(len(item.data or b"") for item in window.items)
+    return taken
 
 
 def _knock(address: str) -> None:

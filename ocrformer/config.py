@@ -77,7 +77,8 @@ class DecodeOptions:
         mode: `draft` (CTC draft verified by the decoder in one pass; the same text as greedy), `joint` (the decoder is
             asked only where CTC is in doubt; where the two differ, the better joint log-probability), `greedy` (step by
             step), `ctc` (no decoder), `beam`.
-        allowed: Characters that may be written, or None for all; decoding is constrained, nothing is filtered.
+        allowed: Characters that may be written, or None for all; decoding is constrained, nothing is filtered. Of
+            Hangul, all syllables that the jamo of the given ones spell.
         boxes: Find out where each character is.
         beam_width: Hypotheses kept by `beam`.
         batch_pixels: Columns of pixels that go through the network at once; bounds memory, never changes a text.

@@ -6,10 +6,7 @@ Hugging Face imagefolder `metadata.jsonl|csv`, STR LMDB, PAGE and ALTO XML with 
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,16 +15,13 @@ from xml.etree import ElementTree as ET
 
 from ocrformer import layout_xml
 from ocrformer.image import ImageError, Pixels, load
-from ocrformer.sources import is_url, open_picture
+from ocrformer.label_tables import DatasetError as DatasetError
+from ocrformer.label_tables import csv_rows, json_rows, tab_rows
+from ocrformer.remote import is_url
+from ocrformer.sources import open_picture
 
-_IMAGE_KEYS = ("file_name", "file", "image", "filename", "path")
-_TEXT_KEYS = ("text", "label", "transcription", "ground_truth", "gt")
 _TABLES = ("labels.tsv", "labels.csv", "labels.jsonl", "metadata.jsonl", "metadata.csv", "gt.txt", "labels.txt")
 _IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".bin.png", ".nrm.png")
-
-
-class DatasetError(ValueError):
-    """A data set that cannot be used, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -119,57 +113,9 @@ def _table(table: Path) -> list[Sample]:
         content = table.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise DatasetError(f"{table}: not UTF-8 text") from None
-    rows = {".jsonl": _json_rows, ".csv": _csv_rows}.get(table.suffix.lower(), _tab_rows)
+    rows = {".jsonl": json_rows, ".csv": csv_rows}.get(table.suffix.lower(), tab_rows)
     found = rows(table, content)
     return [_file_sample(name if is_url(name) else table.parent / name, text) for name, text in found]
-
-
-def _tab_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
-    """`file<TAB>text`; no quoting, so that a text may begin with a quotation mark; further tabs belong to the text."""
-    for number, line in enumerate(_lines(content), 1):
-        if not line.strip():
-            continue
-        name, tab, text = line.partition("\t")
-        if not tab:
-            raise DatasetError(f"{table}:{number}: expected file<TAB>text, found {line[:60]!r}")
-        if number > 1 or (name, text) not in {("file", "text"), ("file_name", "text"), ("filename", "text")}:
-            yield name, text
-
-
-def _lines(content: str) -> list[str]:
-    """Lines as editors count them; other separators that Unicode knows belong to the text."""
-    return content.replace("\r\n", "\n").split("\n")
-
-
-def _csv_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
-    rows = [row for row in csv.reader(io.StringIO(content, newline="")) if row]
-    heading = [cell.strip().lower() for cell in rows[0]] if rows else []
-    name, text = _column(heading, _IMAGE_KEYS), _column(heading, _TEXT_KEYS)
-    body = enumerate(rows[1:], 2) if name is not None and text is not None else enumerate(rows, 1)
-    for number, row in body:
-        if len(row) <= max(name or 0, text if text is not None else 1):
-            raise DatasetError(f"{table}:{number}: expected a file and a text, found {row!r}")
-        yield row[name or 0], row[text if text is not None else 1]
-
-
-def _column(heading: Sequence[str], names: Sequence[str]) -> int | None:
-    return next((heading.index(name) for name in names if name in heading), None)
-
-
-def _json_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(_lines(content), 1):
-        if not line.strip():
-            continue
-        try:
-            record: Any = json.loads(line)
-            name = next(record[key] for key in _IMAGE_KEYS if key in record)
-            text = next(record[key] for key in _TEXT_KEYS if key in record)
-            if name is None or text is None:
-                raise ValueError
-        except (ValueError, TypeError, StopIteration):
-            keys = f"{' or '.join(_IMAGE_KEYS[:2])} and {' or '.join(_TEXT_KEYS[:2])}"
-            raise DatasetError(f"{table}:{number}: expected an object with {keys}") from None
-        yield str(name), str(text)
 
 
 def _lmdb(folder: Path) -> list[Sample]:

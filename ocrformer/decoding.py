@@ -1,7 +1,6 @@
 """The decoder's side of decoding: parallel verification of drafts, step by step, choice with CTC.
 
-Ids and log-probabilities only; no text and no pictures. Every function is free of state, so that one model may serve
-many threads.
+Ids and log-probabilities only. Every function is free of state, so that many threads may share a model.
 """
 
 from __future__ import annotations
@@ -125,7 +124,7 @@ class _Draft:
         self._resume = int(np.flatnonzero(self._costs == self._costs.min())[-1])
 
 
-def filled(rows: list[int]) -> list[int]:
+def _filled(rows: list[int]) -> list[int]:
     """The rows, and the first of them again up to a power of two."""
     return [*rows, *rows[:1] * ((1 << (len(rows) - 1).bit_length()) - len(rows))]
 
@@ -177,7 +176,7 @@ def verify(
         if not active:
             break
         start = min(len(lines[i].done) for i in active) // _STEP * _STEP
-        rows = torch.tensor(filled(going), device=memory.mask.device)
+        rows = torch.tensor(_filled(going), device=memory.mask.device)
         part, caches = part.select(rows), [cache.first(start).select(rows) for cache in caches]
     texts = [Hypothesis(line.done, line.scores) for line in lines]
     if margins is None and active:

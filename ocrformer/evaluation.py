@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -120,6 +120,17 @@ def characters_of(evaluation: Evaluation, indices: Iterable[int] | None = None) 
             confidences += [c.confidence for c in line.characters]
             right += verdicts.tolist()
     return confidences, right
+
+
+def error_rates(evaluation: Evaluation, sets: Mapping[str, Sequence[Sample]]) -> dict[str, float]:
+    """Character error rate on each of the sets of samples that were evaluated together."""
+    edits, lengths = evaluation.distances()
+    rates = {}
+    for name, samples in sets.items():
+        of_set = set(map(id, samples))
+        inside = np.array([id(sample) in of_set for sample in evaluation.samples])
+        rates[name] = float(edits[inside].sum() / max(1.0, lengths[inside].sum()))
+    return rates
 
 
 def worst(evaluation: Evaluation, most: int = _WORST) -> list[int]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
+from ocrformer.display import picture_url
 from ocrformer.evaluation import Evaluation, worst
 from ocrformer.pages import fill
-from ocrformer.report import picture_url
 
 
 def evaluation_page(done: Sequence[Evaluation], figures: dict[str, Any]) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ocrformer.outputs import as_row, header
-from ocrformer.sources import Item, is_url, remote
+from ocrformer.remote import as_oserror, is_url, remote
+from ocrformer.sources import Item
 from ocrformer.transcribe import Result, Stamp, stamp
 
 
@@ -172,7 +173,8 @@ def occupied(target: str) -> bool:
         return Path(target).is_file()
     filesystem, name = remote(target)
     try:
-        return bool(filesystem.isfile(name))
+        with as_oserror():
+            return bool(filesystem.isfile(name))
     except OSError as error:
         raise OutputError(f"{target}: cannot look there ({error.strerror or error})") from None
 
@@ -187,8 +189,9 @@ def put(target: str, content: str | bytes) -> None:
     try:
         if is_url(target):
             filesystem, name = remote(target)
-            filesystem.makedirs(filesystem._parent(name), exist_ok=True)
-            filesystem.pipe_file(name, data)
+            with as_oserror():
+                filesystem.makedirs(filesystem._parent(name), exist_ok=True)
+                filesystem.pipe_file(name, data)
             return
         make_ready(target)
         path = Path(target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -64,12 +65,18 @@ def _around(points: Sequence[tuple[float, ...]]) -> Corners:
     return int(min(columns)), int(min(rows)), int(max(columns)) + 1, int(max(rows)) + 1
 
 
+@lru_cache(maxsize=4)
+def _page(image: Path) -> Pixels:
+    """A page picture: its lines are cut one after the other."""
+    return load(image)
+
+
 def cutter(image: Path, box: Corners) -> Callable[[], Pixels]:
     """A function that cuts the box out of a page picture, or raises `ImageError`."""
 
     def cut() -> Pixels:
         left, top, right, bottom = box
-        part = load(image)[max(0, top) : bottom, max(0, left) : right]
+        part = _page(image)[max(0, top) : bottom, max(0, left) : right]
         if not part.size:
             raise ImageError(f"{image}: the line {box} lies outside the picture", "not_a_line")
         return part

@@ -95,12 +95,14 @@ def score(references: Sequence[str], predictions: Sequence[str], *, folded: bool
 
 
 def bootstrap(edits: Floats, lengths: Floats, *, rounds: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """95 % confidence interval of the character error rate, resampling lines (percentile method)."""
+    """95 % confidence interval of the character error rate, or of a change of it, resampling lines (percentiles)."""
     if not len(edits):
         return 0.0, 0.0
     rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(edits), (rounds, len(edits)))
-    rates = edits[drawn].sum(axis=1) / np.maximum(1.0, lengths[drawn].sum(axis=1))
+    rates = []
+    for _ in range(rounds):
+        drawn = rng.integers(0, len(edits), len(edits))
+        rates.append(edits[drawn].sum() / max(1.0, float(lengths[drawn].sum())))
     low, high = np.quantile(rates, [0.025, 0.975])
     return float(low), float(high)
 
@@ -128,12 +130,9 @@ def compare(first: Floats, second: Floats, lengths: Floats, *, rounds: int = 100
     """Compare the edit distances of two models line by line."""
     change = second - first
     total = max(1.0, float(lengths.sum()))
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(change), (rounds, len(change)))
-    rates = change[drawn].sum(axis=1) / np.maximum(1.0, lengths[drawn].sum(axis=1))
-    low, high = np.quantile(rates, [0.025, 0.975])
+    low, high = bootstrap(change, lengths, rounds=rounds, seed=seed)
     better, worse = int((change > 0).sum()), int((change < 0).sum())
-    return Comparison(float(change.sum() / total), float(low), float(high), better, worse)
+    return Comparison(float(change.sum() / total), low, high, better, worse)
 
 
 def confusions(references: Sequence[str], predictions: Sequence[str]) -> Counter[tuple[str, str]]:
@@ -185,8 +184,8 @@ def calibrate(confidences: Sequence[float], right: Sequence[bool]) -> Calibratio
         return Calibration(0.0, 0.0, [], 0.0, [])
     parts = [part for part in np.array_split(np.arange(len(order)), _BINS) if len(part)]
     bins = [(float(certainty[p].mean()), float(correct[p].mean()), len(p)) for p in parts]
-    perfect = np.random.default_rng(0).random((_DRAWS, len(order))) < certainty
-    chance = float(np.mean([_calibration_error(certainty, drawn) for drawn in perfect]))
+    rng = np.random.default_rng(0)
+    chance = float(np.mean([_calibration_error(certainty, rng.random(len(order)) < certainty) for _ in range(_DRAWS)]))
     risk = np.cumsum(1 - correct) / np.arange(1, len(order) + 1)
     accept = [_accept(certainty, risk, target) for target in (0.005, 0.01, 0.02, 0.05)]
     return Calibration(_calibration_error(certainty, correct), chance, bins, float(risk.mean()), accept)

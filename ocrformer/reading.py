@@ -12,12 +12,13 @@ import numpy.typing as npt
 from ocrformer.long_lines import Piece, join
 from ocrformer.model.network import STRIDE
 
+_LESS = "less text than the CTC head sees"
 _FEW = 3  # characters by which two texts may differ in length for any reason
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One piece as decoded: ids, their log-probabilities (with EOS, if the decoder wrote it), CTC frames, CTC text."""
+    """One piece as decoded: ids, their log-probabilities (and the end's, if there is one), CTC frames, CTC text."""
 
     ids: list[int]
     log_probs: npt.NDArray[np.float32]
@@ -32,7 +33,9 @@ def joined(pieces: list[Piece], readings: list[Reading]) -> tuple[Reading, npt.N
     columns = [(reading.frames + 0.5) * STRIDE for reading in readings]
     kept = join(pieces, columns)
     ids = [i for reading, keep in zip(readings, kept, strict=True) for i in np.array(reading.ids, int)[keep].tolist()]
-    log_probs = np.concatenate([r.log_probs[: len(r.ids)][keep] for r, keep in zip(readings, kept, strict=True)])
+    parts = [r.log_probs[: len(r.ids)][keep] for r, keep in zip(readings, kept, strict=True)]
+    ends = sum(r.log_probs[len(r.ids) :].sum() for r in readings)
+    log_probs = np.concatenate([*parts, [np.float32(ends)]])
     where = np.concatenate([c[keep] + piece.start for piece, c, keep in zip(pieces, columns, kept, strict=True)])
     ctc_ids = ids if all(r.ids == r.ctc_ids for r in readings) else [i for r in readings for i in r.ctc_ids]
     return Reading(ids, log_probs, (where / STRIDE).astype(np.int64), ctc_ids), where
@@ -44,16 +47,15 @@ def verdict(reading: Reading) -> tuple[str, str]:
     The CTC head is the witness: it sees the same picture and cannot invent text. Nothing is changed for suspicion.
     """
     text, seen = reading.ids, reading.ctc_ids
-    if not text:
-        return "empty", ""
-    if text == seen:
-        return "ok", ""
+    if text == seen or not text:
+        lost = not text and len(seen) > _FEW
+        return ("suspect", _LESS) if lost else ("ok" if text else "empty", "")
     if _repeats_at_end(text) > _repeats_at_end(seen) + _FEW:
         return "suspect", "the decoder repeats itself"
     if len(text) > 1.3 * len(seen) + _FEW:
         return "suspect", "more text than the CTC head sees"
     if len(text) < 0.7 * len(seen) - _FEW:
-        return "suspect", "less text than the CTC head sees"
+        return "suspect", _LESS
     if SequenceMatcher(None, text, seen, autojunk=False).ratio() < 0.5:
         return "suspect", "decoder and CTC head disagree"
     return "ok", ""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import heapq
-import io
 import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from ocrformer.image import PAPER, Pixels
+from ocrformer.display import picture_url
+from ocrformer.image import Pixels
 from ocrformer.outputs import as_record
 from ocrformer.pages import fill
 from ocrformer.rows import Row
@@ -55,11 +51,3 @@ def _record(row: Row, line: Pixels | None) -> dict[str, Any]:
     record["characters"] = [[c.text, round(c.confidence, 3)] for c in row.line.characters] if row.line else []
     record["image"] = picture_url(line) if line is not None else None
     return record
-
-
-def picture_url(line: Pixels) -> str:
-    """A prepared line, dark on light, as a data URL."""
-    ink = np.clip((line.astype(np.int16) - PAPER) * 2, 0, 255)
-    buffer = io.BytesIO()
-    Image.fromarray((255 - ink).astype(np.uint8)).save(buffer, "WEBP", quality=60)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import subprocess
 import sys
 import tempfile
@@ -50,23 +51,26 @@ def transcribe(paths: Sequence[Path], model: str, images: int | None = None) -> 
     """
     images = images or len(paths)
     with tempfile.TemporaryDirectory() as folder:
-        output, listed = Path(folder) / "rows.jsonl", Path(folder) / "list"
+        output, listed, errors = (Path(folder) / name for name in ("rows.jsonl", "list", "errors"))
         listed.write_text("".join(f"{path}\n" for path in itertools.islice(itertools.cycle(paths), images)))
         command = [sys.executable, "-m", "ocrformer", "read", "--model", model, "-f", "jsonl", "-o", str(output), "-"]
         started, first, memory = time.perf_counter(), 0.0, 0.0
         with (
             listed.open() as names,
-            subprocess.Popen(command, stdin=names, stderr=subprocess.PIPE, text=True) as process,
+            errors.open("w") as said,
+            subprocess.Popen(command, stdin=names, stderr=said) as process,
         ):
             while process.poll() is None:
                 if not first and output.exists() and output.stat().st_size:
                     first = time.perf_counter() - started
                 memory = max(memory, _peak_so_far(process.pid))
                 time.sleep(0.01)
-            assert process.stderr
-            summary = process.stderr.read()
-    rate = float(summary.rsplit(" images/s")[0].rsplit(" ")[-1].replace(",", ""))
-    return Run(images, rate, first or time.perf_counter() - started, memory)
+        spent, summary = time.perf_counter() - started, errors.read_text()
+    if process.returncode not in (0, 1):  # 1: some pictures cannot be read
+        raise RuntimeError(f"ocrformer read ended with status {process.returncode}: {summary.strip()[-500:]}")
+    found = re.search(r"([\d,]+) images/s$", summary.strip())  # a single image gets no summary
+    rate = float(found[1].replace(",", "")) if found else images / spent
+    return Run(images, rate, first or spent, memory)
 
 
 def _peak_so_far(process: int) -> float:

@@ -9,17 +9,13 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ocrformer.archives import ARCHIVES, DAMAGE, is_tar, is_zip, member, tar_members, zip_members
 from ocrformer.image import ImageError, Pixels, load, load_pages, looks_like_image
+from ocrformer.remote import SourceError, content, is_url, listed, remote
 
 _HEAD = 512  # bytes of a file that tell its kind
 _MOST = 256 * 1024 * 1024  # bytes that are read from a pipe
-
-
-class SourceError(ValueError):
-    """An input that cannot be listed, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +46,7 @@ class Item:
         """
         if self.data is not None:
             return self.data
-        if is_url(self.name):
-            filesystem, path = remote(self.name)
-            content: bytes = filesystem.cat_file(path)
-            return content
-        return Path(self.name).read_bytes()
-
-
-def is_url(name: str) -> bool:
-    """Whether a name is for remote storage (`s3://`, `memory://`, ...) rather than a path."""
-    return "://" in name
+        return content(self.name) if is_url(self.name) else Path(self.name).read_bytes()
 
 
 def find(places: Iterable[str], *, recursive: bool = False) -> Iterator[Item]:
@@ -121,7 +108,7 @@ def _walk(folder: str, recursive: bool) -> Iterator[str | Item]:
         yield Item(folder, folder, error=f"{folder}: cannot list folder ({error.strerror})")
         return
     visible = [entry for entry in entries if not entry.name.startswith(".")]
-    yield from (entry.path for entry in visible if entry.is_file())
+    yield from (entry.path for entry in visible if is_file(entry.path))
     if recursive:
         for entry in visible:
             if entry.is_dir(follow_symlinks=False):
@@ -160,45 +147,17 @@ def _members(archive: Item, contents: Iterator[tuple[str, bytes | str]]) -> Iter
         yield replace(archive, error=f"{path}: damaged archive, what follows in it is lost ({error})")
 
 
-def remote(url: str) -> tuple[Any, str]:
-    """File system and path of a URL.
-
-    Raises:
-        SourceError: If its driver is not installed or refuses.
-    """
-    import fsspec  # torch brings it; most runs have no URLs
-
-    try:
-        filesystem, path = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError, OSError) as error:
-        raise SourceError(f"{url}: cannot open this kind of storage ({error})") from None
-    return filesystem, path
-
-
 def _find_remote(url: str, recursive: bool) -> Iterator[Item]:
-    filesystem, path = remote(url)
-    if filesystem.isdir(path):
-        depth = None if recursive else 1
-        found = sorted(filesystem.find(path, maxdepth=depth, detail=True).items())
-    else:
-        found = [(path, filesystem.info(path))]
-    for name, facts in found:
-        relative = name.removeprefix(path).lstrip("/") or Path(name).name
+    for found in listed(url, recursive=recursive):
+        relative = found.relative or Path(found.name).name
         if any(part.startswith(".") for part in Path(relative).parts):
             continue
-        item = Item(filesystem.unstrip_protocol(name), relative, int(facts.get("size") or 0), _modified(facts))
+        item = Item(found.name, relative, found.size, found.modified)
         try:
-            if name == path or looks_like_image(filesystem.cat_file(name, 0, _HEAD)):
+            if not found.relative or looks_like_image(content(found.name, _HEAD)):
                 yield item
         except OSError as error:
             yield replace(item, error=f"{item.name}: cannot read ({error.strerror or error})")
-
-
-def _modified(facts: dict[str, Any]) -> int:
-    """Nanoseconds since 1970 of whatever a storage driver calls the time of change."""
-    stamp = next((facts[key] for key in ("mtime", "LastModified", "updated", "created") if facts.get(key)), 0)
-    seconds = stamp.timestamp() if hasattr(stamp, "timestamp") else stamp
-    return int(seconds * 1_000_000_000) if isinstance(seconds, int | float) else 0
 
 
 def count(places: Iterable[str], *, recursive: bool = False) -> int | None:
@@ -219,19 +178,19 @@ def open_picture(name: str) -> Pixels:
     """
     if is_file(name):
         return load(name)
-    content, page = _content(name), 1
+    data, page = _data(name), 1
     base, mark, number = name.rpartition("#")
-    if content is None and mark and number.isdecimal():
-        content, page = _content(base), int(number)
-    if content is None:
+    if data is None and mark and number.isdecimal():
+        data, page = _data(base), int(number)
+    if data is None:
         return load(name)  # which says that there is none
-    found = next(itertools.islice(load_pages(content, name=name), max(0, page - 1), None), None)
+    found = next(itertools.islice(load_pages(data, name=name), max(0, page - 1), None), None)
     if found is None:
         raise ImageError(f"{name}: there is no page {page}", "unreadable_file")
     return found
 
 
-def _content(name: str) -> bytes | None:
+def _data(name: str) -> bytes | None:
     """A file, object or archive member of that very name."""
     if is_url(name) or is_file(name):
         try:
@@ -241,7 +200,7 @@ def _content(name: str) -> bytes | None:
     archive = next((place for place in Path(name).parents if is_file(str(place))), None)
     if archive is None:
         return None
-    content = member(str(archive), Path(name).relative_to(archive).as_posix())
-    if isinstance(content, str):
-        raise ImageError(f"{name}: {content}", "unreadable_file")
-    return content
+    data = member(str(archive), Path(name).relative_to(archive).as_posix())
+    if isinstance(data, str):
+        raise ImageError(f"{name}: {data}", "unreadable_file")
+    return data

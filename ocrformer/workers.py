@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier, Lock
 from typing import TypeVar
 
@@ -16,6 +17,19 @@ import torch
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of a core in so many microseconds
+
+
+def cores() -> int:
+    """Cores that this process may use: of its affinity, and of its container's quota (Linux)."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = _QUOTA.read_text().split()
+        return max(1, min(allowed, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no such file, or no quota: `max`
+        return allowed
 
 
 class Workers:

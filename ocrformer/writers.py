@@ -9,8 +9,9 @@ from typing import IO, Any, Protocol
 
 from ocrformer.journal import JournalWriter, OutputError, make_ready, occupied, put
 from ocrformer.outputs import ROW_FORMATS, SUFFIXES, as_document, as_row, header
+from ocrformer.remote import is_url
 from ocrformer.rows import Row
-from ocrformer.sources import Item, is_url
+from ocrformer.sources import Item
 from ocrformer.transcribe import Result
 
 

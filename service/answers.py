@@ -30,7 +30,7 @@ class ImageAnswer(BaseModel):
     confidence: float | None = Field(description="probability that the line is right", examples=[0.981])
     status: str = Field(description="ok, empty, suspect, or failed", examples=["ok"])
     reason: str | None = Field(default=None, description="why the line is suspect")
-    milliseconds: float = Field(description="time from request to result", examples=[12.5])
+    milliseconds: float = Field(description="from the request's last byte to its results", examples=[12.5])
     characters: list[CharacterAnswer] | None = Field(default=None, description="on request")
     error: Fault | None = Field(default=None, description="why the image could not be read")
 
@@ -58,7 +58,7 @@ class ModelAnswer(BaseModel):
     checksum: str = Field(description="SHA-256 of the weights file")
     parameters: int
     charset: str
-    details: dict[str, str] = Field(description="figures of the model card")
+    details: dict[str, str] = Field(description="facts of the weights: steps of training, error rates, ...")
 
 
 def image_answer(

@@ -77,6 +77,12 @@ class Guard:
             request_id = uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         exchange = _Exchange(scope, send, request_id)
+        try:
+            await self._handle(scope, headers, receive, exchange)
+        finally:
+            exchange.log()
+
+    async def _handle(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, exchange: _Exchange) -> None:
         if not self._allowed(scope["path"], headers):
             self._rejected("unauthorized")
             await exchange.refuse(401, "unauthorized", "send the API key as `Authorization: Bearer KEY` or `X-API-Key`")
@@ -87,7 +93,6 @@ class Guard:
             await exchange.refuse(413, "body_too_large", self._size_message)
         else:
             await self._app(scope, self._limited(receive), exchange.send)
-        exchange.log()
 
     @property
     def _size_message(self) -> str:

@@ -58,8 +58,13 @@ def _options() -> dict[str, Any]:
     }
 
 
-def _read() -> dict[str, Any]:
-    form = {"images": {"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}}}
+def _query() -> list[dict[str, Any]]:
+    return [{"name": name, "in": "query", "schema": schema} for name, schema in _options().items()]
+
+
+def _body(number: dict[str, int]) -> dict[str, Any]:
+    """The three ways to send so many images."""
+    binary = {"type": "string", "format": "binary"}
     image = {
         "type": "object",
         "required": ["data"],
@@ -68,21 +73,22 @@ def _read() -> dict[str, Any]:
             "data": {"type": "string", "contentEncoding": "base64", "examples": [_PIXEL]},
         },
     }
-    encoded = {"images": {"type": "array", "minItems": 1, "items": image}}
+    form, encoded = ({"images": {"type": "array", "items": items} | number} for items in (binary, image))
     example = {"images": [{"name": "line.png", "data": _PIXEL}], "mode": "draft"}
-    query = [{"name": name, "in": "query", "schema": schema} for name, schema in _options().items()]
+    content = {
+        "multipart/form-data": {"schema": _object(form | _options(), ["images"])},
+        "application/json": {"schema": _object(encoded | _options(), ["images"]), "example": example},
+        "image/*": {"schema": binary},
+    }
+    return {"required": True, "content": content}
+
+
+def _read() -> dict[str, Any]:
     return {
         "summary": "Read images of text lines",
         "operationId": "read",
-        "parameters": query,
-        "requestBody": {
-            "required": True,
-            "content": {
-                "multipart/form-data": {"schema": _object(form | _options(), ["images"])},
-                "application/json": {"schema": _object(encoded | _options(), ["images"]), "example": example},
-                "image/*": {"schema": {"type": "string", "format": "binary"}},
-            },
-        },
+        "parameters": _query(),
+        "requestBody": _body({"minItems": 1}),
         "responses": {
             "200": _answer("ReadAnswer", "results in the order of the images", plain=True),
             **{status: _answer("ErrorAnswer", text) for status, text in _REFUSALS.items()},
@@ -92,26 +98,21 @@ def _read() -> dict[str, Any]:
 
 
 def _attention() -> dict[str, Any]:
-    images = {
-        "images": {"type": "array", "minItems": 1, "maxItems": 1, "items": {"type": "string", "format": "binary"}}
-    }
     binary = {"schema": {"type": "string", "format": "binary"}}
     kinds = {"image/png": binary, "image/gif": binary, "text/html": {"schema": {"type": "string"}}}
     return {
         "summary": "Show where the decoder looked for each character of one line",
         "operationId": "attention",
         "parameters": [
+            *_query(),
             {
                 "name": "view",
                 "in": "query",
                 "description": "which attention a sheet or an animation shows",
                 "schema": {"type": "string", "enum": list(VIEWS), "default": VIEWS[0]},
-            }
+            },
         ],
-        "requestBody": {
-            "required": True,
-            "content": {"multipart/form-data": {"schema": _object(images | _options(), ["images"])}, "image/*": binary},
-        },
+        "requestBody": _body({"minItems": 1, "maxItems": 1}),
         "responses": {
             "200": {
                 "description": "a sheet, an animation, a page, or values, as the Accept header asks",

@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from ocrformer import VIEWS, ImageError, Line, OCRformer
+from ocrformer.workers import cores
 from service.answers import ErrorAnswer, ReadAnswer, image_answer
 from service.batcher import Batcher, BusyError
 from service.guard import Guard, RequestError, while_connected
@@ -51,7 +52,7 @@ class TextLines:
     """Answers POSTed images of text lines with their text."""
 
     def __init__(self) -> None:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // SETTINGS.workers))
+        torch.set_num_threads(max(1, cores() // SETTINGS.workers))
         sys.setswitchinterval(1e-3)  # seconds; the event loop should not wait long for the threads that read
         self.reader = SITE.state.reader = OCRformer.from_pretrained(
             SETTINGS.model, SETTINGS.device or None, SETTINGS.runtime

@@ -64,6 +64,9 @@ async def parse(request: Request, max_images: int) -> Upload:
         raise RequestError(400, "no_images", "the request holds no image; send files in the field `images`")
     if len(images) > max_images:
         raise RequestError(413, "too_many_images", f"{len(images)} images are more than the limit of {max_images}")
+    unknown = sorted(set(request.query_params) - {*_OPTIONS, "view"})
+    if unknown:
+        raise RequestError(400, "unexpected_field", f"unknown parameter {unknown[0]!r}: use {', '.join(_OPTIONS)}")
     return _upload(request, images, {**request.query_params, **values})
 
 

@@ -52,6 +52,7 @@ def test_command_changes_confidences_alone(tmp_path):
     assert "fitted on 6 lines" in result.output
     calibrated = OCRformer.from_pretrained(tmp_path / "c.safetensors", "cpu")
     assert calibrated.temperature != 1.0
+    assert calibrated.bundle.details["CER on lines"].endswith(" %")
     after = calibrated.read(pictures)
     assert [line.text for line in after] == [line.text for line in before]
     for one, other in zip(before, after, strict=True):

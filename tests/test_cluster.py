@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from ocrformer.model.network import save
+from ocrformer.sources import Item
+from ocrformer.transcribe import Window
 from tests.conftest import tiny_bundle
 
 
@@ -54,6 +56,13 @@ def test_rows_equal_those_of_the_local_engine_and_are_resumed(folder, model, tmp
     assert resumed.returncode == 1, resumed.stderr
     assert (tmp_path / "ray.jsonl").read_bytes() == rows
     assert "read 80" in resumed.stderr or "read 79" in resumed.stderr
+
+
+def test_large_members_make_small_partitions(monkeypatch):
+    cluster = pytest.importorskip("ocrformer.cluster")
+    monkeypatch.setattr(cluster, "_HELD", 1000)
+    windows = iter([Window([Item(str(n), str(n), data=bytes(600))], [True]) for n in range(5)])
+    assert [len(cluster._partition(windows)) for _ in range(4)] == [2, 2, 1, 0]
 
 
 def test_more_readers_than_cores_is_a_sentence_not_a_wait(folder, model, tmp_path):

@@ -16,7 +16,10 @@ from ocrformer.cli import main
 from ocrformer.datasets import DatasetError, load_samples
 from ocrformer.image import ImageError
 from ocrformer.inspection import frames_needed, inspect, split, summary
+from ocrformer.line import Line
 from ocrformer.model.network import save
+from ocrformer.outputs import as_document
+from ocrformer.rows import Row
 from ocrformer.sources import find
 from ocrformer.transcribe import decode
 from tests.conftest import tiny_bundle
@@ -56,6 +59,15 @@ def test_csv_with_and_without_heading(tmp_path):
     assert texts(tmp_path) == ["one, two"]
     (tmp_path / "labels.csv").write_text("a.png,plain\n", "utf-8")
     assert texts(tmp_path) == ["plain"]
+
+
+@pytest.mark.parametrize("form", ["tsv", "csv", "jsonl"])
+def test_results_are_labels(tmp_path, form):
+    """What `ocrformer read` wrote, corrected by hand, can be learnt from."""
+    rows = [Row("a.png", Line("one, two", 0.9, "ok", ())), Row("b.png", Line('"three"', 0.8, "ok", ()))]
+    (tmp_path / f"labels.{form}").write_text(as_document(rows, form), "utf-8")
+    assert texts(tmp_path) == ["one, two", '"three"']
+    assert [sample.name for sample in load_samples(tmp_path)] == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
 
 
 @pytest.mark.parametrize("where", ["", "train/"])
@@ -104,6 +116,8 @@ def test_lines_are_cut_from_page_and_alto(tmp_path, xml, text, shape):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
+        ("labels.csv", 'a.png,"x\nb.png,y\n', r"labels\.csv:2: no well-formed CSV"),
+        ("labels.tsv", "file\ttext\tstatus\na.png\tx\n", r"labels\.tsv:2: expected file<TAB>text<TAB>status"),
         ("labels.tsv", "a.png\tx\nno tab here\n", r"labels\.tsv:2: expected file<TAB>text"),
         ("labels.jsonl", '{"file": "a.png"}\n', r"labels\.jsonl:1: expected an object"),
         ("labels.csv", "only one\n", r"labels\.csv:1: expected a file and a text"),

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from ocrformer.charset import Charset
 from ocrformer.datasets import DatasetError, Sample
 from ocrformer.model.network import Bundle, Network, load, save
 from ocrformer.training.batches import Buckets
+from ocrformer.training.finetune import KeepBest
 from ocrformer.training.fonts import OWN, FontError, load_faces
 from ocrformer.training.growth import grow
 from ocrformer.training.lines import Key
@@ -149,6 +151,8 @@ def test_from_lines_to_report(weights, labelled, fonts, tmp_path):
     assert "lines to learn from" in done.stdout and "Traceback" not in done.stderr
     tuned = load(output / "model.safetensors")
     assert tuned.charset.missing("αβ") == [] and tuned.details["temperature"] == "1.5"
+    judged = (output / "log").rglob("metrics.csv")
+    assert any("new/cer" in path.read_text() for path in judged)  # the weights of the last step
     report = json.loads((output / "report.json").read_text("utf-8"))
     assert [r["data"] for r in report["reports"]][::2] == ["new lines", "own lines", "old lines"]
     assert {"α", "β"} <= set(report["new_characters"]) <= set("αβΑΒ")  # own texts are also set in capitals
@@ -172,6 +176,25 @@ def test_the_readmes_example_on_receipts(real_lines, fonts, tmp_path):
     assert after["cer"] <= before["cer"] and after["f1"] >= before["f1"] and after["lines"] >= 20
 
 
+@pytest.mark.parametrize(("old", "kept"), [(0.10, [0.20, 0.15, 0.10]), (0.20, [0.20])], ids=["remembered", "forgotten"])
+def test_the_best_weights_are_kept(tmp_path, old, kept):
+    """Fewer errors on new lines are better unless the old ones are forgotten; what gets worse again is not kept."""
+    log = tmp_path / "log"
+    log.mkdir()
+    keeper = KeepBest(tmp_path)
+    trainer = SimpleNamespace(log_dir=log, global_step=0, max_steps=100, should_stop=False, callback_metrics={})
+    seen = []
+    for step, new in enumerate((0.20, 0.15, 0.10, 0.18)):
+        (log / "last.safetensors").write_text(f"{new}")
+        before = 0.10 if step == 0 else old
+        pairs = {"new/cer": new, "new/cer_ctc": new, "old/cer": before, "old/cer_ctc": before}
+        trainer.callback_metrics = {name: torch.tensor(value) for name, value in pairs.items()}
+        keeper.on_validation_end(trainer, None)
+        seen.append(float((tmp_path / "model.safetensors").read_text()) if step and kept[1:] else 0.20)
+    assert list(dict.fromkeys(seen)) == kept
+    assert (tmp_path / "model.safetensors").exists() == (len(kept) > 1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -179,6 +202,7 @@ def test_the_readmes_example_on_receipts(real_lines, fonts, tmp_path):
         (["-c", "configs/tiny.yaml", "--fonts", "no-such-fonts", "--trainer.accelerator", "cpu"], "no such font"),
         (["--init", "default", "--data", "no-such-lines"], "no such file or folder"),
         (["--init", "default"], "nothing to learn from"),
+        (["--init", "default", "--max-time", "20min"], "expected DD:HH:MM:SS"),
         (["--init", "default", "--text", "samples/book-1.png"], "book-1.png: no UTF-8 text"),
     ],
 )

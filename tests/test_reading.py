@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from ocrformer.reading import Reading, verdict
+from ocrformer.image import PAPER
+from ocrformer.long_lines import split
+from ocrformer.reading import Reading, joined, verdict
 
 
 def reading(text, seen):
@@ -17,6 +19,7 @@ def reading(text, seen):
         ("Total 14.35", "Total 14.35", "ok", ""),
         ("Total 14.35", "Tota1 14,35", "ok", ""),
         ("", "x", "empty", ""),
+        ("", "a line that was lost", "suspect", "less text than the CTC head sees"),
         ("0000000000", "000000000", "ok", ""),
         ("ha ha ha ha ha ha", "ha ha ha ha ha ha", "ok", ""),
         ("llllllllllllllll", "lllll", "suspect", "the decoder repeats itself"),
@@ -28,3 +31,12 @@ def reading(text, seen):
 )
 def test_verdicts(text, seen, status, reason):
     assert verdict(reading(text, seen)) == (status, reason)
+
+
+def test_doubt_of_all_pieces_counts():
+    """Of the places where a piece ends as well, and of pieces in which nothing was found."""
+    pieces = split(np.full((32, 2500), PAPER, np.uint8))
+    empty = [Reading([], np.array([-0.5], np.float32), np.array([], np.int64), []) for _ in pieces]
+    whole, columns = joined(pieces, empty)
+    assert whole.ids == [] and not len(columns)
+    assert whole.log_probs.sum() == pytest.approx(-0.5 * len(pieces))

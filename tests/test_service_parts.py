@@ -292,6 +292,11 @@ def test_options_come_as_fields_query_or_json():
             400,
             "bad_form",
         ),
+        (
+            {"content": PNG, "headers": {"Content-Type": "image/png"}, "params": {"carset": "01"}},
+            400,
+            "unexpected_field",
+        ),
     ],
 )
 def test_bad_requests_get_a_code_and_a_sentence(request_, status, code):

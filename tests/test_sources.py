@@ -4,10 +4,12 @@ import tarfile
 import threading
 import zipfile
 
+import fsspec
 import pytest
 from PIL import Image
 
-from ocrformer.sources import Item, SourceError, count, find
+from ocrformer.remote import SourceError
+from ocrformer.sources import Item, count, find
 
 
 def png(shade=200):
@@ -163,6 +165,30 @@ def test_urls(tree):
     assert names(find([f"file://{tree}"])) == ["a.anything", "b.png"]
     with pytest.raises(SourceError, match="cannot open this kind of storage"):
         list(find(["nonsense://x"]))
+
+
+def test_errors_of_a_driver_are_reasons(monkeypatch):
+    """An HTTP driver raises exceptions of its library, which are no OSErrors."""
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/web/one.png", png(1))
+
+    def refuse(*_, **__):
+        raise RuntimeError("403, message='Forbidden'")
+
+    try:
+        for method, place in (("cat_file", "memory://web"), ("isdir", "memory://web")):
+            with monkeypatch.context() as patch:
+                patch.setattr(type(memory), method, refuse)
+                (item,) = find([place])
+            assert "cannot read (403, message='Forbidden')" in item.error
+    finally:
+        memory.rm("/web", recursive=True)
+
+
+def test_links_that_lead_nowhere_are_passed_over(tree):
+    (tree / "loop").symlink_to("loop")
+    (tree / "gone").symlink_to("nowhere")
+    assert [item.error for item in find([str(tree)])] == [None, None]
 
 
 def test_counting(tree):

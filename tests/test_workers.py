@@ -6,7 +6,7 @@ import threading
 import pytest
 import torch
 
-from ocrformer import DecodeOptions, OCRformer
+from ocrformer import DecodeOptions, OCRformer, workers
 from ocrformer.workers import Workers
 
 
@@ -61,3 +61,13 @@ def test_batches_on_many_workers_give_the_text_and_confidence_of_one(bundle):
         torch.set_num_threads(before)
     assert [line.text for line in many] == [line.text for line in one]
     assert [line.confidence for line in many] == pytest.approx([line.confidence for line in one], abs=1e-5)
+
+
+@pytest.mark.parametrize(("quota", "expected"), [("200000 100000", 2), ("50000 100000", 1), ("max 100000", 64)])
+def test_cores_are_those_of_the_container(monkeypatch, tmp_path, quota, expected):
+    (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    monkeypatch.setattr(workers, "_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    assert workers.cores() == expected
+    monkeypatch.setattr(workers, "_QUOTA", tmp_path / "none")
+    assert workers.cores() == 64

@@ -19,7 +19,7 @@ from ocrformer.cli.extras import need
 from ocrformer.cli.targets import output_format, writer_for
 from ocrformer.config import MODES, DecodeOptions
 from ocrformer.outputs import FORMATS
-from ocrformer.sources import SourceError
+from ocrformer.remote import SourceError
 
 if TYPE_CHECKING:
     from ocrformer.cluster import RayTranscriber
@@ -189,9 +189,9 @@ def _reader(options: dict[str, Any]) -> OCRformer:
     import torch
 
     from ocrformer.reader import OCRformer
+    from ocrformer.workers import cores
 
-    if options["threads"]:
-        torch.set_num_threads(options["threads"])
+    torch.set_num_threads(options["threads"] or min(torch.get_num_threads(), cores()))
     return OCRformer.from_pretrained(options["model"], options["device"], options["runtime"])
 
 

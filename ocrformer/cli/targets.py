@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocrformer.archives import ARCHIVES
-from ocrformer.sources import SourceError, exists
+from ocrformer.remote import SourceError
+from ocrformer.sources import exists
 
 if TYPE_CHECKING:
     from ocrformer.writers import Writer

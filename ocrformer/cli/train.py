@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ocrformer.cli.extras import need
+from ocrformer.cli.extras import need, plainly
+
+
+def _duration(_: click.Context, __: click.Parameter, value: str) -> str:
+    if value and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", value):
+        raise click.BadParameter(f"expected DD:HH:MM:SS (00:00:20:00 is twenty minutes), got {value!r}")
+    return value
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -23,7 +30,9 @@ from ocrformer.cli.extras import need
     "-o", "--output", default="finetuned", show_default=True, metavar="DIR", help="Folder for fine-tuned model."
 )
 @click.option("--steps", type=click.IntRange(1), help="Optimiser steps of fine-tuning. [by size of the data]")
-@click.option("--max-time", "--max_time", default="", metavar="DD:HH:MM:SS", help="Longest fine-tuning.")
+@click.option(
+    "--max-time", "--max_time", default="", callback=_duration, metavar="DD:HH:MM:SS", help="Longest fine-tuning."
+)
 @click.option("--seed", default=0, show_default=True, help="Everything drawn depends on it.")
 @click.option("--workers", default=1, show_default=True, help="Processes that make lines.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in the output folder.")
@@ -84,8 +93,6 @@ def _from_scratch(more: list[str], options: dict[str, Any]) -> None:
 
 
 def _finetune(options: dict[str, Any]) -> None:
-    from ocrformer.datasets import DatasetError
-    from ocrformer.model.network import WeightsError
     from ocrformer.training.material import Task
 
     listed: dict[str, Any] = {
@@ -96,9 +103,10 @@ def _finetune(options: dict[str, Any]) -> None:
     try:
         from ocrformer.training.tune import tune
 
-        for line in tune(task):
-            click.echo(line)
-    except (DatasetError, WeightsError, ValueError, OSError) as error:
+        with plainly():
+            for line in tune(task):
+                click.echo(line)
+    except OSError as error:
         raise click.UsageError(str(error)) from None
 
 
@@ -110,8 +118,10 @@ def _finetune(options: dict[str, Any]) -> None:
 @click.option("--kind", type=click.Choice(("running", "rare")), help="Texts of one kind. [as trained on]")
 @click.option("--clean", is_flag=True, help="Black on white, without wear.")
 @click.option("--unseen", is_flag=True, help="Only font families that training holds out.")
-@click.option("-n", "--number", default=100, show_default=True, help="How many lines.")
-@click.option("--width", default=512, show_default=True, help="Greatest width at 32 pixels height.")
+@click.option("-n", "--number", type=click.IntRange(1), default=100, show_default=True, help="How many lines.")
+@click.option(
+    "--width", type=click.IntRange(16), default=512, show_default=True, help="Greatest width, 32 pixels high."
+)
 @click.option("--seed", default=0, show_default=True, help="Another seed, other lines.")
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False), help="Folder to write to.")
 def synth(output: str, **options: Any) -> None:

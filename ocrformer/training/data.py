@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ocrformer.charset import Charset
+from ocrformer.config import ModelConfig
 from ocrformer.datasets import load_samples
 from ocrformer.image import Pixels, prepare
 from ocrformer.training.batches import Buckets, StepSampler, to_batch
@@ -96,7 +97,6 @@ class LineData(pl.LightningDataModule):
         validation_lines: Synthetic validation lines.
         validation_folders: Folders of labelled lines to read at every validation.
         workers: Loader processes.
-        height: Line height of the model.
     """
 
     def __init__(
@@ -106,18 +106,19 @@ class LineData(pl.LightningDataModule):
         validation_lines: int = 400,
         validation_folders: list[str] | None = None,
         workers: int = 1,
-        height: int = 32,
     ) -> None:
         super().__init__()
         self.synthetic = synthetic
         self.validation_lines = validation_lines
         self.validation_folders = validation_folders or []
         self.workers = workers
-        self.height = height
-        self.charset = Charset.default()
+        self.height, self.charset = ModelConfig.height, Charset.default()
 
     def setup(self, stage: str) -> None:
-        """Load fonts and texts once per process."""
+        """Load fonts and texts once per process, for the charset and the line height of the model."""
+        if self.trainer is not None:
+            module: Any = self.trainer.lightning_module
+            self.height, self.charset = module.network.config.height, module.charset
         config = self.synthetic
         faces = load_faces(font_places(config.fonts), self.charset, exclude=config.exclude)
         self.named_faces = faces if config.fonts else []
@@ -127,10 +128,12 @@ class LineData(pl.LightningDataModule):
         self.validation = {"unseen-fonts": self._unseen_fonts(LineFactory(unseen[:1], self.height))}
         if len(unseen) > 1:
             self.validation["unseen-fonts-ko"] = self._unseen_fonts(LineFactory(unseen[1:], self.height))
-        for folder in self.validation_folders:
+        names = [Path(folder).name for folder in self.validation_folders]
+        for name, folder in zip(names, self.validation_folders, strict=True):
             samples = load_samples(folder)
             lines = [prepare(sample.open(), self.height, sample.name) for sample in samples]
-            self.validation[Path(folder).name] = list(zip(lines, (s.text for s in samples), strict=True))
+            called = name if names.count(name) == 1 else folder
+            self.validation[called] = list(zip(lines, (s.text for s in samples), strict=True))
 
     def _unseen_fonts(self, factory: LineFactory) -> list[tuple[Pixels, str]]:
         widths = self.synthetic.buckets.widths

@@ -24,6 +24,7 @@ MODEL = "model.safetensors"
 """Name of the fine-tuned weights in the output folder."""
 _STEERING = 1000  # labelled lines that steer training, at most
 _DRAWN = 300  # synthetic lines that do
+_CHECKS = 12  # validations, at most
 _PATIENCE = 4  # validations without improvement before training stops, in the second half of its steps
 _FORGETTING = 1.05  # error on old lines, relative to before, from which on weights are judged worse for it
 
@@ -145,10 +146,11 @@ def train(task: Task, material: Material, recipe: Recipe) -> Path:
     best = task.output / MODEL
     save(best, material.bundle)
     module = FinetuneModule(material.bundle, recipe)
-    every = max(25, recipe.steps // 12)
+    checks = max(1, min(_CHECKS, recipe.steps // 25))
+    every = recipe.steps // checks
     trainer = pl.Trainer(
         max_epochs=-1,
-        max_steps=recipe.steps,
+        max_steps=every * checks,  # the weights of the last step are judged too
         max_time=task.max_time or None,
         devices=1,  # the sampler knows of one process
         precision="bf16-mixed",

@@ -90,12 +90,12 @@ def gather(task: Task) -> Material:
     """Load, check and divide everything.
 
     Raises:
-        DatasetError: If no labelled line can be used.
+        DatasetError: If there is nothing to learn from, or no labelled line can be used.
         FileNotFoundError: If a named file or folder does not exist.
-        ValueError: If there is nothing new to learn, or no font.
+        FontError: If no font can be used.
     """
     if not (task.data or task.fonts or task.text):
-        raise ValueError("nothing to learn from: give --data, --fonts or --text")
+        raise DatasetError("nothing to learn from: give --data, --fonts or --text")
     samples = [sample for place in task.data for sample in load_samples(place)]
     texts = [read_text(path) for path in text_files(task.text)]
     before = load(weights_path(task.init))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from random import Random
 from typing import Any, NamedTuple
@@ -113,6 +113,7 @@ class MixedSampler(Sampler[list[Any]]):
         self.samples, self.own, self.height, self.buckets = samples, own, height, buckets
         self.replay, self.seed, self.start = replay, seed, start
         self._pool = lru_cache(maxsize=2)(self._draw_pool)
+        self._width = cache(self._widen)
 
     def __iter__(self) -> Iterator[list[Any]]:
         step = self.start
@@ -156,7 +157,7 @@ class MixedSampler(Sampler[list[Any]]):
         rng.shuffle(batches)
         return batches
 
-    def _width(self, index: int) -> int:
+    def _widen(self, index: int) -> int:
         """Batch width that a labelled line needs, stretching included, within what the model is trained for."""
         try:
             tall, wide = self.samples[index].open().shape

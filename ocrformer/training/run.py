@@ -14,12 +14,13 @@ from lightning.pytorch.callbacks import TQDMProgressBar, WeightAveraging
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from ocrformer.display import as_picture
 from ocrformer.model.network import save
 from ocrformer.training.batches import Batch
 from ocrformer.training.data import LineData
 from ocrformer.training.fonts import coverage
 from ocrformer.training.module import LineModule
-from ocrformer.training.sheet import contact_sheet, picture_of
+from ocrformer.training.sheet import contact_sheet
 
 _NAMED = 50  # most fonts that are spoken of one by one
 
@@ -109,7 +110,7 @@ class Preview(pl.Callback):
         Path(folder).mkdir(parents=True, exist_ok=True)
         keys = data.preview_keys()
         lines, texts = zip(*((line, data.charset.decode(ids)) for line, ids in map(data.training, keys)), strict=True)
-        contact_sheet([picture_of(line) for line in lines], [[text] for text in texts]).save(
+        contact_sheet([as_picture(line) for line in lines], [[text] for text in texts]).save(
             Path(folder) / "preview.png"
         )
 

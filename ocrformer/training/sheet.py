@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from PIL import Image, ImageDraw
 from rapidfuzz.distance import Levenshtein
 
 from ocrformer.datasets import Sample
-from ocrformer.image import PAPER, Pixels, prepare
+from ocrformer.display import as_picture
+from ocrformer.image import Pixels, prepare
 from ocrformer.lettering import font_for
 from ocrformer.metrics import fold
 
@@ -47,7 +47,7 @@ def contact_sheet(
 
 def sheet_of(samples: Sequence[Sample], height: int) -> Image.Image:
     """Labelled lines as a network of that line height sees them, over their labels."""
-    pictures = [picture_of(prepare(sample.open(), height, sample.name)) for sample in samples]
+    pictures = [as_picture(prepare(sample.open(), height, sample.name)) for sample in samples]
     return contact_sheet(pictures, [[sample.text] for sample in samples])
 
 
@@ -57,15 +57,9 @@ def _fitted(picture: Image.Image, width: int) -> Image.Image:
     return picture.resize((width, max(1, picture.height * width // picture.width)))
 
 
-def picture_of(line: Pixels) -> Image.Image:
-    """A prepared line as black on white."""
-    ink = np.clip((line.astype(np.int16) - PAPER) * 2, 0, 255)
-    return Image.fromarray((255 - ink).astype(np.uint8))
-
-
 def worst_lines(lines: Sequence[Pixels], truth: Sequence[str], read: Sequence[str], *, most: int = 60) -> Image.Image:
     """A sheet of the lines with most errors, each with what it says and what was read."""
     errors = [Levenshtein.distance(fold(t), fold(r)) for t, r in zip(truth, read, strict=True)]
     order = [i for i in sorted(range(len(errors)), key=lambda i: -errors[i]) if errors[i]][:most]
     captions = [(f"{errors[i]}  = {truth[i]}", f"    > {read[i]}") for i in order]
-    return contact_sheet([picture_of(lines[i]) for i in order], captions)
+    return contact_sheet([as_picture(lines[i]) for i in order], captions)

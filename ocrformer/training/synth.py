@@ -10,13 +10,15 @@ from random import Random
 from PIL import Image
 
 from ocrformer.charset import Charset
+from ocrformer.display import as_picture
 from ocrformer.image import prepare
 from ocrformer.training.data import SyntheticConfig, only, voices_of
 from ocrformer.training.fonts import font_places, load_faces
 from ocrformer.training.lines import Key, LineFactory
-from ocrformer.training.sheet import contact_sheet, picture_of
+from ocrformer.training.sheet import contact_sheet
 from ocrformer.training.text import KINDS
 
+_SHOWN = 120  # lines on the contact sheet
 _HEIGHT = 32
 
 
@@ -79,17 +81,16 @@ def write_lines(
         voices = [only(voice, held_out=True) for voice in voices]
     factory = LineFactory(voices, _HEIGHT, clean=clean, mixture=KINDS[kind] if kind else None)
     folder.mkdir(parents=True, exist_ok=True)
-    pages = []
-    for index in range(number):
-        rng = Random(f"synth:{seed}:{index}")
-        pages.append(factory.page(rng, rng.randint(min(48, width), width)))
-    digits = len(str(number))
-    names = [f"{index:0{digits}d}.png" for index in range(number)]
-    for name, (_, page) in zip(names, pages, strict=True):
-        Image.fromarray(page).save(folder / name)
-    rows = [f"{name}\t{written}\n" for name, (written, _) in zip(names, pages, strict=True)]
-    (folder / "labels.tsv").write_text("".join(rows), "utf-8")
-    shown = pages[:120]
-    pictures = [picture_of(prepare(page, _HEIGHT)) for _, page in shown]
-    contact_sheet(pictures, [[written] for written, _ in shown]).save(folder / "sheet.png")
+    pictures, captions = [], []
+    with (folder / "labels.tsv").open("w", encoding="utf-8", newline="\n") as labels:
+        for index in range(number):
+            rng = Random(f"synth:{seed}:{index}")
+            written, page = factory.page(rng, rng.randint(min(48, width), width))
+            name = f"{index:0{len(str(number))}d}.png"
+            Image.fromarray(page).save(folder / name)
+            labels.write(f"{name}\t{written}\n")
+            if index < _SHOWN:
+                pictures.append(as_picture(prepare(page, _HEIGHT)))
+                captions.append([written])
+    contact_sheet(pictures, captions).save(folder / "sheet.png")
     return number

@@ -8,7 +8,6 @@ from random import Random
 # Signs are drawn more often than abbreviations, whose letters are met everywhere.
 _CURRENCIES = (*"$$$£££€€€€€¥₩₹", *"RM USD EUR Rs. CHF kr S$ GBP".split())
 _MONTHS = "January February March April May June July August September October November December".split()
-_DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 _UNITS = "kg g mg lb oz L ml cm mm km m in ft % pcs pc ea hrs min PC PKT BTL CTN x W V GB MB °C".split()
 
 

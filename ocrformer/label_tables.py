@@ -1,0 +1,76 @@
+"""Tables of labels: rows of a picture's name and its text, from TSV, CSV and JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+_IMAGE_KEYS = ("file_name", "file", "image", "filename", "path")
+_TEXT_KEYS = ("text", "label", "transcription", "ground_truth", "gt")
+
+
+class DatasetError(ValueError):
+    """A data set that cannot be used, in one sentence."""
+
+
+def tab_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
+    """`file<TAB>text`; no quoting, so that a text may begin with a quotation mark; further tabs belong to the text.
+
+    With a heading that names more columns, as results have it, each is a column.
+    """
+    lines = [(number, line) for number, line in enumerate(_lines(content), 1) if line.strip()]
+    heading = lines[0][1].lower().split("\t") if lines else []
+    name, text = _column(heading, _IMAGE_KEYS), _column(heading, _TEXT_KEYS)
+    named = name is not None and text is not None
+    columns = len(heading) if named and len(heading) > 2 else 2
+    for number, line in lines[1 if named else 0 :]:
+        cells = line.split("\t", columns - 1)
+        if len(cells) < columns:
+            expected = "<TAB>".join(heading if columns > 2 else ("file", "text"))
+            raise DatasetError(f"{table}:{number}: expected {expected}, found {line[:60]!r}")
+        yield cells[name or 0], cells[1 if text is None else text]
+
+
+def _lines(content: str) -> list[str]:
+    """Lines as editors count them; other separators that Unicode knows belong to the text."""
+    return content.replace("\r\n", "\n").split("\n")
+
+
+def csv_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
+    """By the columns of a heading, or a file and a text in each row."""
+    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+    try:
+        rows = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise DatasetError(f"{table}:{reader.line_num}: no well-formed CSV ({error})") from None
+    heading = [cell.strip().lower() for cell in rows[0][1]] if rows else []
+    name, text = _column(heading, _IMAGE_KEYS), _column(heading, _TEXT_KEYS)
+    for number, row in rows[1:] if name is not None and text is not None else rows:
+        if len(row) <= max(name or 0, text if text is not None else 1):
+            raise DatasetError(f"{table}:{number}: expected a file and a text, found {row!r}")
+        yield row[name or 0], row[text if text is not None else 1]
+
+
+def _column(heading: Sequence[str], names: Sequence[str]) -> int | None:
+    return next((heading.index(name) for name in names if name in heading), None)
+
+
+def json_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
+    """An object in each line."""
+    for number, line in enumerate(_lines(content), 1):
+        if not line.strip():
+            continue
+        try:
+            record: Any = json.loads(line)
+            name = next(record[key] for key in _IMAGE_KEYS if key in record)
+            text = next(record[key] for key in _TEXT_KEYS if key in record)
+            if name is None or text is None:
+                raise ValueError
+        except (ValueError, TypeError, StopIteration):
+            keys = f"{' or '.join(_IMAGE_KEYS[:2])} and {' or '.join(_TEXT_KEYS[:2])}"
+            raise DatasetError(f"{table}:{number}: expected an object with {keys}") from None
+        yield str(name), str(text)

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from posixpath import normpath
 
-ARCHIVES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".zip")
+ARCHIVES = (".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zip", ".cbz")
 """Endings of archives, where a name must do; elsewhere the content decides."""
 _MAX_MEMBER = 256 * 1024 * 1024  # bytes of one member, against archives that inflate without end
 _TOO_LARGE = f"larger than {_MAX_MEMBER >> 20} MB"
@@ -28,7 +28,7 @@ DAMAGE = (
 
 def is_zip(head: bytes) -> bool:
     """Whether a file that begins so is a zip archive."""
-    return head[:4] == b"PK\3\4"
+    return head[:4] in (b"PK\3\4", b"PK\5\6")
 
 
 def is_tar(path: str, head: bytes) -> bool:
@@ -61,9 +61,23 @@ def _zip_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | s
         return f"damaged in its archive ({error})"
 
 
+class _Member(tarfile.TarInfo):
+    """A member after which a damaged or missing header is an error, not the end."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> _Member:
+        """The next member."""
+        try:
+            return super().fromtarfile(tarfile_)
+        except tarfile.HeaderError as error:
+            if type(error).__name__ == "EOFHeaderError":  # the end as it should be
+                raise
+            raise tarfile.ReadError(f"bad header: {error}") from None
+
+
 def tar_members(path: str) -> Iterator[tuple[str, bytes | str]]:
     """As `zip_members`."""
-    with tarfile.open(path) as archive:
+    with tarfile.open(path, tarinfo=_Member) as archive:
         for member in archive:
             content = _tar_content(archive, member)
             if content is not None:
@@ -81,7 +95,7 @@ def member(path: str, name: str) -> bytes | str | None:
     """Content of one member, or why it cannot be read; None if there is no such member."""
     try:
         if not zipfile.is_zipfile(path):
-            with tarfile.open(path) as tar:
+            with tarfile.open(path, tarinfo=_Member) as tar:
                 return next((_tar_content(tar, one) for one in tar if normpath(one.name) == name), None)
         with zipfile.ZipFile(path) as archive:
             found = (one for one in archive.infolist() if normpath(one.filename) == name)

@@ -48,7 +48,8 @@ def normalise(text: str) -> str:
 
     NFC; f-ligatures, odd hyphens and zero-width characters folded; any run of white space one space, none outside.
     """
-    text = unicodedata.normalize("NFC", text).translate(_FOLDED)
+    folded = unicodedata.normalize("NFC", text).translate(_FOLDED)
+    text = unicodedata.normalize("NFC", folded)  # what a zero-width character kept apart
     return _SPACES.sub(" ", text).strip()
 
 

@@ -166,10 +166,10 @@ def _xml(path: Path) -> list[Sample]:
     """Lines of a PAGE or ALTO file, cut from the page picture that it names."""
     try:
         name, lines = layout_xml.labelled_lines(path)
-    except (ET.ParseError, OSError) as error:
-        raise DatasetError(f"{path}: not a readable XML file ({error})") from None
     except (ValueError, IndexError, OverflowError) as error:
         raise DatasetError(f"{path}: the places of its lines cannot be used ({error})") from None
+    except (ET.ParseError, LookupError, OSError) as error:  # LookupError: an encoding that nobody knows
+        raise DatasetError(f"{path}: not a readable XML file ({error})") from None
     if not lines:
         return []
     image = _beside(path, name)
@@ -181,8 +181,8 @@ def _xml(path: Path) -> list[Sample]:
 
 
 def _beside(xml: Path, name: str) -> Path:
-    """The page picture, beside the XML file or in the folder above (PAGE files often lie in `page/`)."""
-    for folder in (xml.parent, xml.parent.parent):
-        if (folder / name).is_file():
-            return folder / name
+    """The page picture, beside the XML file or in the folder above (PAGE files often lie in `page/`), or as named."""
+    for place in (xml.parent / name, xml.parent.parent / name, Path(name), xml.parent / Path(name).name):
+        if place.is_file():
+            return place
     raise DatasetError(f"{xml}: the page picture {name!r} is neither beside it nor in the folder above")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -28,16 +29,7 @@ MIN_WIDTH = 16
 
 _FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _MIN_CONTRAST = 48  # grey levels that count as full ink at least: keeps paper noise from being blown up
-_MAGIC = (
-    b"\x89PNG",
-    b"\xff\xd8\xff",
-    b"II*\0",
-    b"MM\0*",
-    b"II+\0",
-    b"GIF8",
-    b"\xff\x4f\xff\x51",
-    b"\0\0\0\x0cjP",
-)
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"GIF8", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP")
 _DEPTHS = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 
 
@@ -134,10 +126,10 @@ def _refusal(name: str, data: bytes) -> ImageError:
 
 def looks_like_image(head: bytes) -> bool:
     """Whether a file that begins so (16 bytes suffice) claims to be a picture in a supported format."""
-    portable = head[:1] == b"P" and head[1:2] in b"123456" and head[2:3] in b" \t\r\n#"
+    portable = re.match(rb"P[1-6]\s+[\d#]|P[1-6]#", head)
     boxed = (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:12] in (b"ftypavif", b"ftypavis")
     bitmap = head[:2] == b"BM" and head[6:10] == b"\0\0\0\0"
-    return head.startswith(_MAGIC) or (portable and len(head) > 2) or boxed or bitmap
+    return head.startswith(_MAGIC) or bool(portable) or boxed or bitmap
 
 
 def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
@@ -179,7 +171,7 @@ def _scale_depth(samples: npt.NDArray[np.float32]) -> Pixels:
     """Samples of any depth to 8 bits; the depth is the smallest usual one that holds the brightest sample."""
     samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
     brightest = float(samples.max(initial=0.0))
-    depth = next((d for d in _DEPTHS if brightest <= d), brightest)
+    depth = next((d for d in _DEPTHS if brightest <= 1.1 * d), brightest)  # resampling may overshoot
     scaled: Pixels = np.clip(samples * (255.0 / depth), 0, 255).astype(np.uint8)
     return scaled
 

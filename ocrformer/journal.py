@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,8 +21,8 @@ class OutputError(ValueError):
     """An output that cannot be written, in one sentence."""
 
 
-Entry = tuple[str, int, int, int, int]
-"""A finished item: name, size, time of change, end of its rows in the file, images of it that failed."""
+Entry = tuple[str, int, int, int, int, int]
+"""A finished item: name, size, time of change, end of its rows in the file, their CRC-32, images of it that failed."""
 
 
 class JournalWriter:
@@ -73,7 +74,7 @@ class JournalWriter:
         """Whether the very same version of the item is in the file; each of its rows answers for one item."""
         if not self._done[stamp(item)]:
             return False
-        self.failed += self._done[stamp(item)].pop()[4]
+        self.failed += self._done[stamp(item)].pop()[5]
         return True
 
     def write(self, results: Sequence[Result]) -> None:
@@ -81,9 +82,10 @@ class JournalWriter:
         end = self._rows.tell()
         rows, notes = bytearray(), bytearray()
         for result in results:
-            for row in result.rows:
-                rows += as_row(row, self.form, characters=self.characters).encode()
-            entry = (*stamp(result.item), end + len(rows), sum(row.error is not None for row in result.rows))
+            written = "".join(as_row(row, self.form, characters=self.characters) for row in result.rows).encode()
+            rows += written
+            failed = sum(row.error is not None for row in result.rows)
+            entry = (*stamp(result.item), end + len(rows), zlib.crc32(written), failed)
             self._entries.append(entry)
             notes += _note(entry)
         _append(self._rows, rows)
@@ -106,11 +108,22 @@ class JournalWriter:
         size = self.path.stat().st_size
         self._entries = list(itertools.takewhile(lambda entry: entry[3] <= size, entries))
         if self._entries:
+            self._check()
+        if self._entries:
             os.truncate(self.path, self._entries[-1][3])
         else:
             put(str(self.path), header(self.form))
         self._write_journal()
         self._drop_stale()
+
+    def _check(self) -> None:
+        """Whether the file holds what was written: to go on would cut what somebody has changed."""
+        with self.path.open("rb") as file:
+            intact = file.read(len(header(self.form).encode())) == header(self.form).encode()
+            for entry in self._entries:
+                intact = intact and zlib.crc32(file.read(entry[3] - file.tell())) == entry[4]
+        if not intact:
+            raise OutputError(f"{self.path}: changed since it was written; name another file, or --overwrite it")
 
     def _read_journal(self) -> tuple[Any, list[Entry]]:
         """Settings (None if not even they were written whole) and entries; a half-written last line is left out."""
@@ -118,7 +131,7 @@ class JournalWriter:
         try:
             settings, *entries = [json.loads(line) for line in lines] or [None]
             return settings and dict(settings.items()), [
-                (str(name), int(a), int(b), int(c), int(d)) for name, a, b, c, d in entries
+                (str(name), int(a), int(b), int(c), int(d), int(e)) for name, a, b, c, d, e in entries
             ]
         except (ValueError, TypeError, AttributeError):
             raise OutputError(f"{self.journal}: damaged; cannot resume, use --overwrite to start anew") from None
@@ -131,10 +144,10 @@ class JournalWriter:
         content = self.path.read_bytes()
         start = len(header(self.form).encode())
         kept, entries = bytearray(content[:start]), []
-        for name, size, modified, end, failed in self._entries:
+        for name, size, modified, end, checksum, failed in self._entries:
             if newest[name] == (size, modified):
                 kept += content[start:end]
-                entries.append((name, size, modified, len(kept), failed))
+                entries.append((name, size, modified, len(kept), checksum, failed))
             start = end
         self._entries = entries
         put(str(self.path), bytes(kept))
@@ -194,7 +207,10 @@ def put(target: str, content: str | bytes) -> None:
                 filesystem.pipe_file(name, data)
             return
         make_ready(target)
-        path = Path(target)
+        path = Path(target).resolve()  # a link goes on pointing where it does
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)  # a device or a pipe
+            return
         partial = path.with_name(path.name + ".part")
         partial.write_bytes(data)
         partial.replace(path)

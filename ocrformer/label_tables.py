@@ -70,7 +70,7 @@ def json_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
             text = next(record[key] for key in _TEXT_KEYS if key in record)
             if name is None or text is None:
                 raise ValueError
-        except (ValueError, TypeError, StopIteration):
+        except (ValueError, TypeError, StopIteration, RecursionError):
             keys = f"{' or '.join(_IMAGE_KEYS[:2])} and {' or '.join(_TEXT_KEYS[:2])}"
             raise DatasetError(f"{table}:{number}: expected an object with {keys}") from None
         yield str(name), str(text)

@@ -67,8 +67,8 @@ def as_row(row: Row, form: str, *, characters: bool = False) -> str:
     if form == "tsv":
         return "\t".join(re.sub(r"[\t\r\n]", " ", value) for value in values) + "\n"
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(values)
-    return buffer.getvalue()
+    csv.writer(buffer, lineterminator="\r\n").writerow(values)  # so that a carriage return in a name is quoted too
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
 
 
 def as_document(rows: Sequence[Row], form: str, *, characters: bool = False) -> str:

@@ -84,6 +84,8 @@ class OCRformer:
         path = weights_path(name_or_path)
         try:
             chosen = torch.device(device or ("cuda" if torch_alone and torch.cuda.is_available() else "cpu"))
+            if chosen.type == "meta":
+                raise RuntimeError("it holds no numbers")
             if chosen.type != "cpu" and not torch_alone:
                 raise WeightsError(f"{runtime} runs on the CPU, not on {chosen}")
             bundle = network.load(path, chosen)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ocrformer.archives import ARCHIVES, DAMAGE, is_tar, is_zip, member, tar_members, zip_members
 from ocrformer.image import ImageError, Pixels, load, load_pages, looks_like_image
-from ocrformer.remote import SourceError, content, is_url, listed, remote
+from ocrformer.remote import SourceError, content, is_url, listed
 
 _HEAD = 512  # bytes of a file that tell its kind
 _MOST = 256 * 1024 * 1024  # bytes that are read from a pipe
@@ -60,9 +60,10 @@ def find(places: Iterable[str], *, recursive: bool = False) -> Iterator[Item]:
     """
     for place in places:
         if is_url(place):
-            remote(place)
             try:
                 yield from _find_remote(place, recursive)
+            except SourceError as error:
+                yield Item(place, Path(place).name, error=str(error))
             except OSError as error:
                 yield Item(place, Path(place).name, error=f"{place}: cannot read ({error.strerror or error})")
         elif is_folder(place):
@@ -125,11 +126,9 @@ def _expand(path: str, relative: str, *, named: bool) -> Iterator[Item]:
         yield Item(path, relative, error=f"{path}: cannot open file ({error.strerror})")
         return
     whole = Item(path, relative, status.st_size, status.st_mtime_ns, None if regular else head)
-    if looks_like_image(head):
-        yield whole
-    elif is_zip(head) or is_tar(path, head):
+    if is_zip(head) or is_tar(path, head):
         yield from _members(whole, zip_members(path) if is_zip(head) else tar_members(path))
-    elif named:
+    elif looks_like_image(head) or named:
         yield whole
 
 
@@ -164,7 +163,7 @@ def count(places: Iterable[str], *, recursive: bool = False) -> int | None:
     """About how many items `find` will give, for a progress bar; None where counting would mean reading everything."""
     total = 0
     for place in places:
-        if is_url(place) or place.endswith(ARCHIVES):
+        if is_url(place) or place.lower().endswith(ARCHIVES):
             return None
         total += sum(1 for _ in _walk(place, recursive)) if is_folder(place) else 1
     return total
@@ -185,7 +184,7 @@ def open_picture(name: str) -> Pixels:
     if data is None:
         return load(name)  # which says that there is none
     found = next(itertools.islice(load_pages(data, name=name), max(0, page - 1), None), None)
-    if found is None:
+    if found is None or page < 1:
         raise ImageError(f"{name}: there is no page {page}", "unreadable_file")
     return found
 

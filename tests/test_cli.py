@@ -141,7 +141,7 @@ def test_characters_report_and_output_file(model, images, tmp_path):
 def test_sidecars_in_every_format(model, images, tmp_path, form):
     result = invoke(images, "--model", model, "-f", form, "--output-dir", tmp_path / "out")
     assert result.exit_code == 0
-    assert len(list((tmp_path / "out").iterdir())) == 12
+    assert len(list((tmp_path / "out").glob("[!.]*"))) == 12
 
 
 def test_page_to_one_stream_is_refused_for_several(model, images):

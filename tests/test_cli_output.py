@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def test_equal_names_from_two_folders_do_not_replace_each_other(read, tmp_path):
     for folder in ("x", "y"):
         picture(tmp_path / folder / "s.png", folder)
     result = read("x", "y", "--output-dir", "out", code=1)
-    assert [path.name for path in Path("out").iterdir()] == ["s.png.jsonl"]
+    assert [path.name for path in Path("out").glob("[!.]*")] == ["s.png.jsonl"]
     assert "y/s.png: out/s.png.jsonl is for x/s.png already" in result.stderr
 
 
@@ -73,6 +74,39 @@ def test_resuming_a_file_that_was_cut_anywhere(read, size):
     os.truncate("rows.csv", size)
     read("a.png", "b.png", "-f", "csv", "-o", "rows.csv", "--resume", code=0)
     assert Path("rows.csv").read_bytes() == whole
+
+
+def test_resuming_a_file_that_was_edited_is_refused(read):
+    read("a.png", "b.png", "-f", "txt", "-o", "rows.txt", code=0)
+    edited = Path("rows.txt").read_text("utf-8").replace("\n", " corrected\n", 1)
+    Path("rows.txt").write_text(edited, "utf-8")
+    result = read("a.png", "b.png", "-f", "txt", "-o", "rows.txt", "--resume", code=2)
+    assert "changed since it was written" in result.stderr
+    assert Path("rows.txt").read_text("utf-8") == edited
+
+
+def test_links_pipes_and_pictures_are_not_replaced(read):
+    Path("real.csv").write_text("old")
+    Path("link.csv").symlink_to("real.csv")
+    read("a.png", "-f", "csv", "-o", "link.csv", "--overwrite", code=0)
+    assert Path("link.csv").is_symlink() and Path("real.csv").read_text("utf-8").count("\n") == 2
+    before = Path("a.png").read_bytes()
+    assert "is a picture" in read("b.png", "-f", "csv", "-o", "a.png", "--overwrite", code=2).stderr
+    assert Path("a.png").read_bytes() == before
+    os.mkfifo("pipe")
+    received: list[str] = []
+    reader = threading.Thread(target=lambda: received.append(Path("pipe").read_text("utf-8")))
+    reader.start()
+    read("a.png", "-f", "csv", "-o", "pipe", code=0)
+    reader.join(10)
+    assert received[0].count("\n") == 2 and Path("pipe").is_fifo()
+
+
+def test_outputs_without_a_name(read):
+    for option in ("-o", "--output-dir"):
+        assert "need a name" in read("a.png", option, "", code=2).stderr
+    assert read("a.png", "b.png", "-f", "csv", "-o", "-", code=0).stdout.count("\n") == 3
+    assert not Path("-").exists()
 
 
 @pytest.mark.parametrize("other", ["-f jsonl", "--mode ctc", "--charset abc", "--min-confidence 0.5"])

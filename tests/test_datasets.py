@@ -292,7 +292,7 @@ def test_corrected_rows_of_archives_and_pages_are_labels(tmp_path, kind):
     names = [os.path.relpath(name, tmp_path) for name in found]
     (tmp_path / "labels.tsv").write_text("".join(f"{name}\tx\n" for name in names), "utf-8")
     assert sorted(sample.open().shape[1] for sample in load_samples(tmp_path)) == [60, 60, 70, 70, 80, 80, 90]
-    broken = [f"{names[0]}x", "scan.tif#4", "scan.tif#x", "x" * 300, os.path.relpath(archive, tmp_path)]
+    broken = [f"{names[0]}x", "scan.tif#4", "scan.tif#0", "scan.tif#x", "x" * 300, os.path.relpath(archive, tmp_path)]
     (tmp_path / "labels.tsv").write_text("".join(f"{name}\tx\n" for name in broken), "utf-8")
     for sample in load_samples(tmp_path):
         with pytest.raises(ImageError):

@@ -8,7 +8,6 @@ import fsspec
 import pytest
 from PIL import Image
 
-from ocrformer.remote import SourceError
 from ocrformer.sources import Item, count, find
 
 
@@ -163,8 +162,8 @@ def test_urls(tree):
     finally:
         memory.rm("/bucket", recursive=True)
     assert names(find([f"file://{tree}"])) == ["a.anything", "b.png"]
-    with pytest.raises(SourceError, match="cannot open this kind of storage"):
-        list(find(["nonsense://x"]))
+    (item,) = find(["nonsense://x"])
+    assert "cannot open this kind of storage" in item.error
 
 
 def test_errors_of_a_driver_are_reasons(monkeypatch):
@@ -183,6 +182,35 @@ def test_errors_of_a_driver_are_reasons(monkeypatch):
             assert "cannot read (403, message='Forbidden')" in item.error
     finally:
         memory.rm("/web", recursive=True)
+
+
+@pytest.mark.parametrize("damage", [slice(0, 700), slice(0, 1024), slice(1, 1)])
+def test_a_tar_that_ends_too_soon_says_so(tmp_path, damage):
+    """tarfile takes a damaged header for the end."""
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in ("a.png", "b.png", "c.png"):
+            member = tarfile.TarInfo(name)
+            member.size = len(png(1))
+            archive.addfile(member, io.BytesIO(png(1)))
+    whole = path.read_bytes()
+    assert [item.error for item in find([str(path)])] == [None, None, None]
+    broken = bytearray(whole[damage] or whole)
+    if damage == slice(1, 1):
+        broken[1100:1200] = b"\xff" * 100  # in the second header
+    path.write_bytes(bytes(broken))
+    first, last = find([str(path)])
+    assert first.error is None and "damaged archive" in last.error
+
+
+def test_what_only_begins_like_a_picture(tree):
+    """Notes may begin with P1, and a tar with a folder called BMP."""
+    (tree / "note.txt").write_text("P1 priority\n")
+    (tree / "c.pgm").write_bytes(b"P5 2 2 255\n\0\0\0\0")
+    assert names(find([str(tree)])) == ["a.anything", "b.png", "c.pgm"]
+    with tarfile.open(tree / "bmp.tar", "w") as archive:
+        archive.add(tree / "b.png", "BMP/b.png")
+    assert names(find([str(tree / "bmp.tar")])) == ["bmp.tar/BMP/b.png"]
 
 
 def test_links_that_lead_nowhere_are_passed_over(tree):

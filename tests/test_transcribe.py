@@ -1,6 +1,7 @@
 """Runs over many images with a reader that needs no network, so that every path is quick to reach."""
 
 import json
+import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,9 +14,10 @@ from ocrformer.config import DecodeOptions
 from ocrformer.journal import JournalWriter, OutputError
 from ocrformer.line import Character, Line
 from ocrformer.report import Report
+from ocrformer.sidecars import SidecarWriter
 from ocrformer.sources import Item, find
 from ocrformer.transcribe import Summary, Transcriber, WindowReader, Windows, stamp
-from ocrformer.writers import SidecarWriter, open_writer
+from ocrformer.writers import open_writer
 
 
 def fake_read(lines, options):
@@ -174,13 +176,54 @@ def test_sidecars_mirror_the_tree_and_are_skipped_when_done(tmp_path):
         for results in transcriber(executor).run(Windows(items, writer.is_done)):
             writer.write(results)
     written = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*"))
-    assert written == ["a.bmp.alto.xml", "a.png.alto.xml", "sub/b.png.alto.xml"]
-    assert [writer.is_done(item) for item in items] == [item.relative != "broken.png" for item in items]
+    assert written == [".ocrformer.jsonl", "a.bmp.alto.xml", "a.png.alto.xml", "sub/b.png.alto.xml"]
+
+    def done():
+        resumed = SidecarWriter(str(tmp_path / "out"), "alto", resume=True)
+        return {item.relative: resumed.is_done(item) for item in find([str(images)], recursive=True)}
+
+    assert done() == {"a.bmp": True, "a.png": True, "broken.png": False, "sub/b.png": True}
+    os.utime(images / "a.png", (1, 1))  # another version, older than its transcript
+    (tmp_path / "out" / "sub" / "b.png.alto.xml").unlink()
+    assert done() == {"a.bmp": True, "a.png": False, "broken.png": False, "sub/b.png": False}
+
+
+def test_sidecars_of_another_folder_are_none_of_this_one(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (40, 20), 255).save(tmp_path / name / "a.png")
+    with ThreadPoolExecutor(1) as executor:
+        writer = SidecarWriter(str(tmp_path / "out"), "txt", resume=True)
+        for results in transcriber(executor).run(Windows(find([str(tmp_path / "one")]), writer.is_done)):
+            writer.write(results)
+    other = SidecarWriter(str(tmp_path / "out"), "txt", resume=True)
+    assert [other.is_done(item) for item in find([str(tmp_path / "two")])] == [False]
+
+
+def test_a_sidecar_that_cannot_be_written_is_a_row(tmp_path):
+    """The others go on: names may be too long with their ending, and a folder may be in the way."""
+    images = tmp_path / "in"
+    images.mkdir()
+    for name in ("a.png", "b" * 251 + ".png", "c.png"):
+        Image.new("L", (40, 20), 255).save(images / name)
+    (tmp_path / "out" / "c.png.txt").mkdir(parents=True)
+    writer = SidecarWriter(str(tmp_path / "out"), "txt", resume=False)
+    with ThreadPoolExecutor(1) as executor:
+        windows = Windows(map(writer.admit, find([str(images)])))
+        results = [result for window in transcriber(executor).run(windows) for result in window]
+    writer.write(results)
+    assert [result.rows[0].error is None for result in results] == [True, False, False]
+    assert "too long" in results[1].rows[0].error and "is a folder" in results[2].rows[0].error
+    assert (tmp_path / "out" / "a.png.txt").is_file()
+
+
+def test_members_of_one_name_have_no_file_each(tmp_path):
+    writer = SidecarWriter(str(tmp_path / "out"), "txt", resume=False)
+    first, again = (Item("a.zip/x.png", "a.zip/x.png", data=data) for data in (b"1", b"2"))
+    assert writer.admit(first).error is None and "is for a.zip/x.png already" in writer.admit(again).error
 
 
 def test_pages_cannot_climb_out_of_the_output_folder(tmp_path):
-    from ocrformer.sources import Item
-
     writer = SidecarWriter(str(tmp_path / "out"), "txt", resume=False)
     assert writer.target(Item("x", "../../etc/passwd")) == f"{tmp_path}/out/etc/passwd.txt"
     beside = SidecarWriter(None, "txt", resume=False).admit(Item("a.zip/b.png", "a.zip/b.png", data=b""))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import io
 import os
 import sys
+import warnings
 
 import click
 
@@ -28,6 +30,10 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 @click.version_option(__version__, prog_name="ocrformer")
 def main() -> None:
     """Read text-line images; make, train and measure the models that do."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may know fewer letters than texts have
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # Pillow's; the limit here is another
 
 
 for command in (attend, bench, calibrate, data, evaluate, export, read, serve, synth, train):

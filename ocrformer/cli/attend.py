@@ -31,8 +31,6 @@ def attend(image: str, output: str, model: str, mode: str, device: str | None, *
         raise click.UsageError(f"{output}: the output must end in .png, .gif or .html")
     if kind == ".html" and (shown["layer"] is not None or shown["head"] is not None or shown["view"] != VIEWS[0]):
         raise click.UsageError("an HTML page shows all views; choose --view, --layer and --head for .png and .gif")
-    if Path(output).exists() and Path(image).exists() and Path(output).samefile(image):
-        raise click.UsageError(f"{output}: would replace the picture itself")
     from ocrformer import attention_pictures
     from ocrformer.image import ImageError
     from ocrformer.journal import make_ready
@@ -41,6 +39,8 @@ def attend(image: str, output: str, model: str, mode: str, device: str | None, *
 
     try:
         make_ready(output)
+        if Path(output).exists() and Path(image).exists() and Path(output).samefile(image):
+            raise click.UsageError(f"{output}: would replace the picture itself")
         attention = OCRformer.from_pretrained(model, device).attend(image, DecodeOptions(mode=mode))
         if kind == ".png":
             attention_pictures.sheet(attention, **shown).save(output)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("-r", "--recursive", is_flag=True, help="Go into folders within folders.")
 @click.option("-f", "--format", "form", type=click.Choice(FORMATS), help="[jsonl for folders and archives, else txt]")
-@click.option("-o", "--output", metavar="FILE", help="Write to one file instead of standard output.")
+@click.option("-o", "--output", metavar="FILE", help="Write to one file; - is standard output.")
 @click.option("--sidecars", is_flag=True, help="Write a file beside each image.")
 @click.option("--output-dir", metavar="DIR", help="Write a file per image into a mirror of the tree.")
 @click.option("--resume", is_flag=True, help="Go on where an earlier run stopped; finished images are skipped.")
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @click.option("--timing", is_flag=True, help="Note milliseconds per image (two runs then differ in them).")
 @click.option("--model", default="default", show_default=True, metavar="FILE", help="Weights to read with.")
 @click.option("--mode", type=click.Choice(MODES), default=DecodeOptions.mode, show_default=True, help="How to decode.")
-@click.option("--charset", metavar="CHARS", help="The only characters that may be written.")
+@click.option("--charset", metavar="CHARS", help="The only characters to write; of Hangul, all that their jamo spell.")
 @click.option("--min-confidence", type=click.FloatRange(0, 1), default=0.0, help="Mark less confident lines suspect.")
 @click.option("--device", help="cpu, cuda, ... [a GPU if there is one]")
 @click.option("--runtime", default="auto", show_default=True, help="torch, onnx or an ONNX file runs the encoder.")
@@ -67,6 +67,8 @@ def read(paths: tuple[str, ...], **options: Any) -> None:
         sys.stdin.reconfigure(errors="surrogateescape")  # names that are no text in it
     if sum(bool(options[name]) for name in ("output", "sidecars", "output_dir")) > 1:
         raise click.UsageError("choose one of --output, --sidecars and --output-dir")
+    if options["engine"] != "ray" and (options["actors"] or options["address"]):
+        raise click.UsageError("--actors and --address are for --engine ray")
     from ocrformer.charset import CharsetError
     from ocrformer.journal import OutputError
     from ocrformer.model.network import WeightsError
@@ -88,6 +90,8 @@ def read(paths: tuple[str, ...], **options: Any) -> None:
 def _places(paths: tuple[str, ...]) -> Iterator[str]:
     for path in paths:
         if path == "-":
+            if sys.stdin is None:
+                raise click.UsageError("standard input is closed")
             yield from (line.rstrip("\r\n").removeprefix("\ufeff") for line in sys.stdin if line.strip())
         else:
             yield path

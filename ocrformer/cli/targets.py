@@ -26,7 +26,7 @@ def output_format(places: list[str], options: dict[str, Any]) -> str:
 
     if places and not any(map(exists, places)):
         raise SourceError(f"{places[0] or repr(places[0])}: no such file or folder")
-    single = all(os.path.isfile(place) and not place.endswith(ARCHIVES) for place in places)  # noqa: PTH113 - pathlib raises
+    single = all(os.path.isfile(place) and not place.lower().endswith(ARCHIVES) for place in places)  # noqa: PTH113 - pathlib raises
     form: str = options["form"] or ("txt" if single else "jsonl")
     if form == "page" and not (options["sidecars"] or options["output_dir"]) and not (single and len(places) == 1):
         raise OutputError("PAGE describes one image a file: use --sidecars or --output-dir")

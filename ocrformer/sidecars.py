@@ -1,0 +1,129 @@
+"""A file per image, beside it or in a folder that mirrors the tree."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ocrformer.journal import OutputError, occupied, put
+from ocrformer.outputs import SUFFIXES, as_document
+from ocrformer.remote import is_url
+from ocrformer.sources import Item
+from ocrformer.transcribe import Result, stamp
+
+_JOURNAL = ".ocrformer.jsonl"  # in a mirrored tree: which version of which image its files are of
+
+
+class SidecarWriter:
+    """A file per image, beside it or in a folder that mirrors the tree.
+
+    Args:
+        folder: Root of the mirrored tree (a folder or a URL); None puts files beside their images.
+        form: Output format.
+        resume: Skip images that are done: in a mirrored tree those whose name, size and time of change its journal
+            knows, as long as their files are there; beside images those whose file is not older than they are.
+        overwrite: Replace files that exist.
+        characters: Add characters with boxes (JSON only).
+    """
+
+    def __init__(
+        self, folder: str | None, form: str, *, resume: bool, overwrite: bool = False, characters: bool = False
+    ) -> None:
+        self.folder, self.form, self.resume, self.characters = folder, form, resume, characters
+        self.overwrite = overwrite
+        self.failed = 0
+        self._taken: dict[str, tuple[str, int]] = {}
+        self._journal = None if folder is None or is_url(folder) else Path(folder) / _JOURNAL
+        self._done = self._finished() if resume else {}
+
+    def target(self, item: Item, page: int | None = None) -> str:
+        """Where the result of an item goes: the full name of the image, so that a.png and a.jpg stay apart."""
+        numbered = f"#{page}" if page is not None else ""
+        if self.folder is None:
+            return f"{item.name}{numbered}{SUFFIXES[self.form]}"
+        relative = "/".join(part for part in Path(item.relative).parts if part not in ("..", "/"))
+        return f"{self.folder.rstrip('/')}/{relative}{numbered}{SUFFIXES[self.form]}"
+
+    def admit(self, item: Item) -> Item:
+        """The item, or the reason why its result would not have a file of its own."""
+        if item.error is not None:
+            return item
+        if self.folder is None and item.data is not None:
+            reason: str | None = "nothing can be put beside a member of an archive or a pipe; use --output-dir"
+        else:
+            reason = self._refusal(item, self.target(item))
+        return replace(item, error=f"{item.name}: {reason}") if reason else item
+
+    def _refusal(self, item: Item, target: str) -> str | None:
+        this = item.name, zlib.crc32(item.data or b"")  # an archive may hold several members of one name
+        other = self._taken.setdefault(target, this)
+        if other != this:
+            return f"{target} is for {other[0]} already; read it into another folder"
+        try:
+            present = any(map(occupied, self._alternatives(item, target)))
+        except OSError as error:
+            return f"cannot write {target} ({error.strerror})"
+        if present and not (self.resume or self.overwrite):
+            return f"{target} exists; use --resume to keep such files or --overwrite to replace them"
+        return None
+
+    def is_done(self, item: Item) -> bool:
+        """Whether the files of this very version of the image are there."""
+        if not self.resume or item.error is not None:
+            return False
+        if self.folder is None:
+            written = [Path(name) for name in self._alternatives(item, self.target(item)) if Path(name).is_file()]
+            return bool(written) and written[0].stat().st_mtime_ns >= item.modified
+        targets = self._done.get(json.dumps(stamp(item)), [])
+        return bool(targets) and all(Path(target).is_file() for target in targets)
+
+    def _alternatives(self, item: Item, target: str) -> list[str]:
+        """What the first file of an item may be called: PAGE has a file for each page of a picture."""
+        return [target, self.target(item, 1)] if self.form == "page" else [target]
+
+    def write(self, results: Sequence[Result]) -> None:
+        """Write each file under another name first, so that none is ever half there; then note what is done.
+
+        A file that cannot be written makes its image a failed one.
+        """
+        notes = []
+        for result in results:
+            try:
+                targets = self._put(result)
+            except OutputError as error:
+                result.rows = [replace(row, line=None, error=f"{row.file}: {error}") for row in result.rows]
+            else:
+                notes.append(json.dumps([*stamp(result.item), targets]) + "\n" if targets else "")
+        if self._journal and any(notes):
+            with self._journal.open("a", encoding="utf-8") as journal:
+                journal.write("".join(notes))
+
+    def _put(self, result: Result) -> list[str]:
+        """Write the files of an item, and say which; none where nothing could be read."""
+        rows = result.rows
+        if self.form == "page" and len(rows) > 1:
+            files = {self.target(result.item, number): [row] for number, row in enumerate(rows, 1)}
+        else:
+            files = {self.target(result.item): rows} if rows[0].error is None or len(rows) > 1 else {}
+        for target, content in files.items():
+            put(target, as_document(content, self.form, characters=self.characters))
+        return list(files)
+
+    def _finished(self) -> dict[str, list[str]]:
+        """Files of each stamp that the journal knows."""
+        if self._journal is None or not self._journal.is_file():
+            return {}
+        found = {}
+        for line in self._journal.read_text("utf-8").splitlines():
+            try:
+                *known, targets = json.loads(line)
+            except ValueError:  # half a line, at a kill
+                continue
+            found[json.dumps(known)] = [str(target) for target in targets]
+        return found
+
+    def close(self) -> None:
+        """Nothing comes last."""

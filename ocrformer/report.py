@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from ocrformer.display import picture_url
 from ocrformer.image import Pixels
 from ocrformer.outputs import as_record
 from ocrformer.pages import fill
+from ocrformer.remote import is_url
 from ocrformer.rows import Row
 from ocrformer.transcribe import Result, Summary
 
@@ -20,10 +22,11 @@ class Report:
 
     Args:
         most: How many lines the page holds.
+        folder: Where the page will lie, and its labels beside it: they name the pictures from there.
     """
 
-    def __init__(self, most: int = 1000) -> None:
-        self.most = most
+    def __init__(self, most: int = 1000, folder: str = ".") -> None:
+        self.most, self.folder = most, folder
         self._count = itertools.count()
         self._kept: list[tuple[float, int, dict[str, Any]]] = []
         self._seen = 0
@@ -36,18 +39,18 @@ class Report:
                 certainty = row.line.confidence if row.line else -1.0
                 entry = (-certainty, next(self._count))
                 if len(self._kept) < self.most:
-                    heapq.heappush(self._kept, (*entry, _record(row, line)))
+                    heapq.heappush(self._kept, (*entry, self._record(row, line)))
                 elif entry[0] > self._kept[0][0]:
-                    heapq.heapreplace(self._kept, (*entry, _record(row, line)))
+                    heapq.heapreplace(self._kept, (*entry, self._record(row, line)))
 
     def page(self, summary: Summary) -> str:
         """The page, most doubtful lines first."""
         rows = [record for _, _, record in sorted(self._kept, key=lambda kept: (-kept[0], kept[1]))]
         return fill("report.html", {"summary": str(summary), "omitted": self._seen - len(rows), "rows": rows})
 
-
-def _record(row: Row, line: Pixels | None) -> dict[str, Any]:
-    record = as_record(row)
-    record["characters"] = [[c.text, round(c.confidence, 3)] for c in row.line.characters] if row.line else []
-    record["image"] = picture_url(line) if line is not None else None
-    return record
+    def _record(self, row: Row, line: Pixels | None) -> dict[str, Any]:
+        record = as_record(row)
+        record["characters"] = [[c.text, round(c.confidence, 3)] for c in row.line.characters] if row.line else []
+        record["image"] = picture_url(line) if line is not None else None
+        record["label"] = record["file"] if is_url(row.file) else os.path.relpath(record["file"], self.folder)
+        return record

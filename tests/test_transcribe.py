@@ -278,7 +278,7 @@ def test_summary_counts_everything(folder):
 
 
 def test_report_keeps_the_most_doubtful_lines(folder):
-    report, summary = Report(most=20), Summary()
+    report, summary = Report(most=20, folder=str(folder.parent / "reports")), Summary()
     with ThreadPoolExecutor(2) as executor:
         for results in transcriber(executor).run(Windows(find([str(folder)]))):
             report.add(results)
@@ -290,6 +290,7 @@ def test_report_keeps_the_most_doubtful_lines(folder):
     confidences = [row["confidence"] for row in data["rows"][8:]]
     assert confidences == sorted(confidences)
     assert data["rows"][10]["image"].startswith("data:image/webp;base64,")
+    assert data["rows"][10]["label"].startswith(f"../{folder.name}/0")  # as seen from the page
     assert "http" not in page.replace("http://www.w3.org", "")  # nothing from elsewhere
 
 

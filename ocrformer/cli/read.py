@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,7 +20,7 @@ from ocrformer.cli.extras import need
 from ocrformer.cli.targets import output_format, writer_for
 from ocrformer.config import MODES, DecodeOptions
 from ocrformer.outputs import FORMATS
-from ocrformer.remote import SourceError
+from ocrformer.remote import SourceError, is_url
 
 if TYPE_CHECKING:
     from ocrformer.cluster import RayTranscriber
@@ -107,7 +108,8 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
     reader = _reader(options)
     decode = _decode_options(reader, options, boxes=options["characters"] or form in ("hocr", "alto", "page"))
     writer = writer_for(form, options)
-    report = Report() if options["report"] else None
+    page = options["report"]
+    report = Report(folder="." if is_url(page) else str(Path(page).parent)) if page else None
     summary = Summary()
     windows = Windows(map(writer.admit, find(places, recursive=options["recursive"])), writer.is_done)
     with _engine(reader, decode, options) as engine, _progress(places, options["recursive"]) as bar:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import math
 import os
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from ocrformer.magic import looks_like_image
 
 Pixels = npt.NDArray[np.uint8]
 ImageSource = str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[np.generic]
@@ -29,7 +30,6 @@ MIN_WIDTH = 16
 
 _FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _MIN_CONTRAST = 48  # grey levels that count as full ink at least: keeps paper noise from being blown up
-_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"GIF8", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP")
 _DEPTHS = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 
 
@@ -124,14 +124,6 @@ def _refusal(name: str, data: bytes) -> ImageError:
     return ImageError(f"{name}: not an image in a supported format ({', '.join(_FORMATS)})", "unsupported")
 
 
-def looks_like_image(head: bytes) -> bool:
-    """Whether a file that begins so (16 bytes suffice) claims to be a picture in a supported format."""
-    portable = re.match(rb"P[1-6]\s+[\d#]|P[1-6]#", head)
-    boxed = (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:12] in (b"ftypavif", b"ftypavis")
-    bitmap = head[:2] == b"BM" and head[6:10] == b"\0\0\0\0"
-    return head.startswith(_MAGIC) or bool(portable) or boxed or bitmap
-
-
 def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
     if not width * height:
         raise ImageError(f"{name}: a picture of {width} x {height} pixels shows nothing", "not_a_line")
@@ -204,7 +196,7 @@ def prepare(grey: Pixels, height: int, name: str = "image") -> Pixels:
 
 def _normalise_contrast(grey: Pixels) -> Pixels:
     """Paper (the commonest side of the histogram) to 128, full ink to 255, for either polarity."""
-    cumulative = np.bincount(grey.ravel(), minlength=256).cumsum()
+    cumulative = np.bincount(_around_text(grey).ravel(), minlength=256).cumsum()
     dark, middle, light = np.searchsorted(cumulative, np.array([0.005, 0.5, 0.995]) * cumulative[-1])
     if middle - dark >= light - middle:
         paper, ink = int(middle), min(int(dark), int(middle) - _MIN_CONTRAST)
@@ -213,6 +205,19 @@ def _normalise_contrast(grey: Pixels) -> Pixels:
     table = PAPER + (np.arange(256) - paper) * (127.0 / (ink - paper))
     line: Pixels = np.clip(np.rint(table), 0, 255).astype(np.uint8)[grey]
     return line
+
+
+def _around_text(grey: Pixels) -> Pixels:
+    """The columns that tell paper from ink: all, but for plain ones of another grey than the paper of the text.
+
+    A cover, a shaded cell or a dark edge may be wider than the text. In text no more than half is ink.
+    """
+    varied = grey.max(axis=0) - grey.min(axis=0) >= _MIN_CONTRAST
+    if not 0.1 < varied.mean() < 0.75:
+        return grey
+    text, level = grey[:, varied], np.median(grey[0, ~varied])
+    is_paper = np.abs(text.astype(np.int16) - int(level)) < _MIN_CONTRAST
+    return grey if is_paper.mean() > 0.4 else text
 
 
 def padded_width(width: int) -> int:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ocrformer.archives import ARCHIVES, DAMAGE, is_tar, is_zip, member, tar_members, zip_members
-from ocrformer.image import ImageError, Pixels, load, load_pages, looks_like_image
+from ocrformer.image import ImageError, Pixels, load, load_pages
+from ocrformer.magic import looks_like_image
 from ocrformer.remote import SourceError, content, is_url, listed
 
 _HEAD = 512  # bytes of a file that tell its kind

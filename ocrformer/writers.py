@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from ocrformer.image import looks_like_image
 from ocrformer.journal import JournalWriter, OutputError, make_ready, occupied, put
+from ocrformer.magic import looks_like_image
 from ocrformer.outputs import ROW_FORMATS, as_document, as_row, header
 from ocrformer.remote import is_url
 from ocrformer.rows import Row

@@ -208,3 +208,14 @@ def test_premultiplied_grey_is_put_on_white():
 def test_what_is_no_picture_at_all_is_a_type_error(wrong):
     with pytest.raises(TypeError, match="a picture is a path"):
         load(wrong)
+
+
+@pytest.mark.parametrize("cover", [0, 60, 128, 200, 255])
+@pytest.mark.parametrize("paper", [255, 0], ids=["dark on light", "light on dark"])
+def test_a_cover_is_not_the_paper(cover, paper):
+    """However much wider than the text it is, and in whatever grey."""
+    picture = np.full((32, 90), paper, np.uint8)
+    for left in range(4, 80, 9):
+        picture[10:22, left : left + 6] = 255 - paper
+    covered = np.concatenate([picture, np.full((32, 300), cover, np.uint8)], axis=1)
+    assert np.array_equal(prepare(covered, 32)[:, :90], prepare(picture, 32))

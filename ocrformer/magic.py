@@ -1,0 +1,15 @@
+"""Which files claim to be pictures, by their first bytes."""
+
+from __future__ import annotations
+
+import re
+
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"GIF8", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP")
+
+
+def looks_like_image(head: bytes) -> bool:
+    """Whether a file that begins so (16 bytes suffice) claims to be a picture in a supported format."""
+    portable = re.match(rb"P[1-6]\s+[\d#]|P[1-6]#", head)
+    boxed = (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:12] in (b"ftypavif", b"ftypavis")
+    bitmap = head[:2] == b"BM" and head[6:10] == b"\0\0\0\0"
+    return head.startswith(_MAGIC) or bool(portable) or boxed or bitmap

@@ -55,7 +55,8 @@ class JournalWriter:
         self._settings = {"format": form, "characters": characters, **(settings or {})}
         self._entries: list[Entry] = []
         make_ready(str(path))
-        if resume and path.exists():
+        self._resumed = resume and path.exists()
+        if self._resumed:
             self._recover()
         else:
             put(str(self.journal), _note(self._settings))  # first: a file without a journal cannot be gone on with
@@ -86,7 +87,8 @@ class JournalWriter:
             rows += written
             failed = sum(row.error is not None for row in result.rows)
             entry = (*stamp(result.item), end + len(rows), zlib.crc32(written), failed)
-            self._entries.append(entry)
+            if self._resumed:  # else nothing can be stale, and millions of entries need not be kept
+                self._entries.append(entry)
             notes += _note(entry)
         _append(self._rows, rows)
         _append(self._notes, notes)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from ocrformer.journal import OutputError, occupied, put
 from ocrformer.outputs import SUFFIXES, as_document
 from ocrformer.remote import is_url
 from ocrformer.sources import Item
-from ocrformer.transcribe import Result, stamp
+from ocrformer.transcribe import Result
 
-_JOURNAL = ".ocrformer.jsonl"  # in a mirrored tree: which version of which image its files are of
+_JOURNAL = ".ocrformer.jsonl"  # in each folder with sidecars: which version of which image they are of
 
 
 class SidecarWriter:
@@ -23,8 +25,8 @@ class SidecarWriter:
     Args:
         folder: Root of the mirrored tree (a folder or a URL); None puts files beside their images.
         form: Output format.
-        resume: Skip images that are done: in a mirrored tree those whose name, size and time of change its journal
-            knows, as long as their files are there; beside images those whose file is not older than they are.
+        resume: Skip images that are done: their name, size and time of change are in the journal that lies beside
+            their files, and the files are there.
         overwrite: Replace files that exist.
         characters: Add characters with boxes (JSON only).
     """
@@ -36,8 +38,7 @@ class SidecarWriter:
         self.overwrite = overwrite
         self.failed = 0
         self._taken: dict[str, tuple[str, int]] = {}
-        self._journal = None if folder is None or is_url(folder) else Path(folder) / _JOURNAL
-        self._done = self._finished() if resume else {}
+        self._finished = cache(_finished)
 
     def target(self, item: Item, page: int | None = None) -> str:
         """Where the result of an item goes: the full name of the image, so that a.png and a.jpg stay apart."""
@@ -72,13 +73,16 @@ class SidecarWriter:
 
     def is_done(self, item: Item) -> bool:
         """Whether the files of this very version of the image are there."""
-        if not self.resume or item.error is not None:
+        if not self.resume or item.error is not None or is_url(self.target(item)):
             return False
-        if self.folder is None:
-            written = [Path(name) for name in self._alternatives(item, self.target(item)) if Path(name).is_file()]
-            return bool(written) and written[0].stat().st_mtime_ns >= item.modified
-        targets = self._done.get(json.dumps(stamp(item)), [])
-        return bool(targets) and all(Path(target).is_file() for target in targets)
+        beside = Path(self.target(item)).parent
+        names = self._finished(beside / _JOURNAL).get(self._version(item), [])
+        return bool(names) and all((beside / name).is_file() for name in names)
+
+    def _version(self, item: Item) -> str:
+        """Name, size and time of change, from wherever the image is named: beside it the last part of its name will do."""
+        name = item.name if is_url(item.name) else str(Path(item.name).absolute())
+        return json.dumps([Path(name).name if self.folder is None else name, item.size, item.modified])
 
     def _alternatives(self, item: Item, target: str) -> list[str]:
         """What the first file of an item may be called: PAGE has a file for each page of a picture."""
@@ -89,17 +93,21 @@ class SidecarWriter:
 
         A file that cannot be written makes its image a failed one.
         """
-        notes = []
+        notes: dict[Path, str] = defaultdict(str)
         for result in results:
             try:
                 targets = self._put(result)
             except OutputError as error:
                 result.rows = [replace(row, line=None, error=f"{row.file}: {error}") for row in result.rows]
             else:
-                notes.append(json.dumps([*stamp(result.item), targets]) + "\n" if targets else "")
-        if self._journal and any(notes):
-            with self._journal.open("a", encoding="utf-8") as journal:
-                journal.write("".join(notes))
+                if targets and not is_url(targets[0]):
+                    names = [Path(target).name for target in targets]
+                    notes[Path(targets[0]).parent / _JOURNAL] += (
+                        f"[{self._version(result.item)}, {json.dumps(names)}]\n"
+                    )
+        for journal, lines in notes.items():
+            with journal.open("a", encoding="utf-8") as file:
+                file.write(lines)
 
     def _put(self, result: Result) -> list[str]:
         """Write the files of an item, and say which; none where nothing could be read."""
@@ -112,18 +120,17 @@ class SidecarWriter:
             put(target, as_document(content, self.form, characters=self.characters))
         return list(files)
 
-    def _finished(self) -> dict[str, list[str]]:
-        """Files of each stamp that the journal knows."""
-        if self._journal is None or not self._journal.is_file():
-            return {}
-        found = {}
-        for line in self._journal.read_text("utf-8").splitlines():
-            try:
-                *known, targets = json.loads(line)
-            except ValueError:  # half a line, at a kill
-                continue
-            found[json.dumps(known)] = [str(target) for target in targets]
-        return found
-
     def close(self) -> None:
         """Nothing comes last."""
+
+
+def _finished(journal: Path) -> dict[str, list[str]]:
+    """Names of the files of each version of an image."""
+    found = {}
+    for line in journal.read_text("utf-8").splitlines() if journal.is_file() else ():
+        try:
+            version, names = json.loads(line)
+        except ValueError:  # half a line, at a kill
+            continue
+        found[json.dumps(version)] = [str(name) for name in names]
+    return found

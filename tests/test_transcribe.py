@@ -176,7 +176,13 @@ def test_sidecars_mirror_the_tree_and_are_skipped_when_done(tmp_path):
         for results in transcriber(executor).run(Windows(items, writer.is_done)):
             writer.write(results)
     written = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*"))
-    assert written == [".ocrformer.jsonl", "a.bmp.alto.xml", "a.png.alto.xml", "sub/b.png.alto.xml"]
+    assert written == [
+        ".ocrformer.jsonl",
+        "a.bmp.alto.xml",
+        "a.png.alto.xml",
+        "sub/.ocrformer.jsonl",
+        "sub/b.png.alto.xml",
+    ]
 
     def done():
         resumed = SidecarWriter(str(tmp_path / "out"), "alto", resume=True)
@@ -186,6 +192,21 @@ def test_sidecars_mirror_the_tree_and_are_skipped_when_done(tmp_path):
     os.utime(images / "a.png", (1, 1))  # another version, older than its transcript
     (tmp_path / "out" / "sub" / "b.png.alto.xml").unlink()
     assert done() == {"a.bmp": True, "a.png": False, "broken.png": False, "sub/b.png": False}
+
+
+def test_sidecars_are_known_from_anywhere(tmp_path, monkeypatch):
+    """And a corrected one stays as it is."""
+    Image.new("L", (40, 20), 255).save(tmp_path / "a.png")
+    for folder, place in ((tmp_path, "a.png"), (tmp_path.parent, str(tmp_path)), (tmp_path, ".")):
+        monkeypatch.chdir(folder)
+        writer = SidecarWriter(None, "txt", resume=True)
+        with ThreadPoolExecutor(1) as executor:
+            for results in transcriber(executor).run(Windows(find([place]), writer.is_done)):
+                assert place == "a.png"
+                writer.write(results)
+        (tmp_path / "a.png.txt").write_text("corrected")
+    os.utime(tmp_path / "a.png", (1, 1))
+    assert not SidecarWriter(None, "txt", resume=True).is_done(next(find(["a.png"])))
 
 
 def test_sidecars_of_another_folder_are_none_of_this_one(tmp_path):

@@ -80,7 +80,7 @@ class SidecarWriter:
         return bool(names) and all((beside / name).is_file() for name in names)
 
     def _version(self, item: Item) -> str:
-        """Name, size and time of change, from wherever the image is named: beside it the last part of its name will do."""
+        """Name, size and time of change; the same from wherever the image is named."""
         name = item.name if is_url(item.name) else str(Path(item.name).absolute())
         return json.dumps([Path(name).name if self.folder is None else name, item.size, item.modified])
 
@@ -101,10 +101,8 @@ class SidecarWriter:
                 result.rows = [replace(row, line=None, error=f"{row.file}: {error}") for row in result.rows]
             else:
                 if targets and not is_url(targets[0]):
-                    names = [Path(target).name for target in targets]
-                    notes[Path(targets[0]).parent / _JOURNAL] += (
-                        f"[{self._version(result.item)}, {json.dumps(names)}]\n"
-                    )
+                    names = json.dumps([Path(target).name for target in targets])
+                    notes[Path(targets[0]).parent / _JOURNAL] += f"[{self._version(result.item)}, {names}]\n"
         for journal, lines in notes.items():
             with journal.open("a", encoding="utf-8") as file:
                 file.write(lines)

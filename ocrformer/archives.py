@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from posixpath import normpath
 
 ARCHIVES = (".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zip", ".cbz")
@@ -94,7 +95,9 @@ def _tar_content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | s
 def member(path: str, name: str) -> bytes | str | None:
     """Content of one member, or why it cannot be read; None if there is no such member."""
     try:
-        if not zipfile.is_zipfile(path):
+        with Path(path).open("rb") as file:
+            head = file.read(4)
+        if not is_zip(head):
             with tarfile.open(path, tarinfo=_Member) as tar:
                 return next((_tar_content(tar, one) for one in tar if normpath(one.name) == name), None)
         with zipfile.ZipFile(path) as archive:

@@ -47,9 +47,10 @@ def verdict(reading: Reading) -> tuple[str, str]:
     The CTC head is the witness: it sees the same picture and cannot invent text. Nothing is changed for suspicion.
     """
     text, seen = reading.ids, reading.ctc_ids
-    if text == seen or not text:
-        lost = not text and len(seen) > _FEW
-        return ("suspect", _LESS) if lost else ("ok" if text else "empty", "")
+    if not text:
+        return ("suspect", _LESS) if len(seen) > _FEW else ("empty", "")
+    if text == seen:
+        return "ok", ""
     if _repeats_at_end(text) > _repeats_at_end(seen) + _FEW:
         return "suspect", "the decoder repeats itself"
     if len(text) > 1.3 * len(seen) + _FEW:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -43,11 +42,12 @@ def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **opti
     from ocrformer import benchmark, peers
     from ocrformer.journal import make_ready, put
     from ocrformer.reader import OCRformer
+    from ocrformer.workers import cores
 
     unknown = set(modes.split(",")) - set(MODES)
     if unknown:
         raise click.UsageError(f"no such mode: {', '.join(sorted(unknown))}; there are {', '.join(MODES)}")
-    threads = options["threads"] or len(os.sched_getaffinity(0))
+    threads = options["threads"] or cores()
     torch.set_num_threads(threads)
     if options["scaling"]:
         need("matplotlib", "dev")

@@ -54,8 +54,8 @@ def find(places: Iterable[str], *, recursive: bool = False) -> Iterator[Item]:
     """Items of all places, in order; what a folder holds sorted by name.
 
     A file that is named is always an item, even if it is no picture; in folders and archives what does not begin like a
-    picture is passed over. A place that does not exist, a folder that cannot be listed, or a URL that cannot be opened is
-    an item with the reason.
+    picture is passed over. A place that does not exist, a folder that cannot be listed and a URL that cannot be opened
+    are items with the reason.
     """
     for place in places:
         if is_url(place):

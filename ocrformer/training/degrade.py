@@ -73,6 +73,44 @@ class Shading(A.ImageOnlyTransform):
         return page
 
 
+class LowResolution(A.ImageOnlyTransform):
+    """Scanned or sent with few dots per inch: small, with the noise and the JPEG blocks of that size."""
+
+    def apply(self, img: Pixels, **params: Any) -> Pixels:
+        """(H, W) grey to (H, W) grey that is no sharper than a line of 10 to 21 pixels."""
+        draw = self.random_generator
+        height, width = img.shape
+        low = int(draw.integers(10, 22))
+        if low >= height:
+            return img
+        small = cv2.resize(img, (max(8, round(width * low / height)), low), interpolation=cv2.INTER_AREA)
+        if draw.random() < 0.5:
+            grain = draw.standard_normal(small.shape, dtype=np.float32) * draw.uniform(2, 20)
+            small = np.clip(small + grain, 0, 255).astype(np.uint8)
+        if draw.random() < 0.4:
+            coded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, int(draw.integers(35, 95))])[1]
+            small = np.asarray(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE))
+        page: Pixels = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8)
+        return page
+
+
+class Backdrop(A.ImageOnlyTransform):
+    """Paper, label or wall behind the text: blotches, grain, and print that shows through from the other side."""
+
+    def apply(self, img: Pixels, **params: Any) -> Pixels:
+        """(H, W) grey to (H, W) grey."""
+        draw = self.random_generator
+        height, width = img.shape
+        cell = height * draw.uniform(0.05, 1.5)
+        blots = draw.standard_normal((round(height / cell) + 2, round(width / cell) + 2), dtype=np.float32)
+        field = cv2.resize(blots, (width, height), interpolation=cv2.INTER_CUBIC) * draw.uniform(3, 18)
+        if draw.random() < 0.3:
+            back = cv2.GaussianBlur(cv2.flip(img, 1), (0, 0), float(draw.uniform(0.5, 2.0))).astype(np.float32)
+            field += (back - np.median(img)) * draw.uniform(0.05, 0.3)
+        page: Pixels = np.clip(img + field, 0, 255).astype(np.uint8)
+        return page
+
+
 def _compose(*transforms: A.BasicTransform | A.BaseCompose) -> A.Compose:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # renamed options would otherwise be ignored
@@ -96,7 +134,8 @@ def _noise(deviation: float) -> A.OneOf:
 DOCUMENT = _compose(
     A.ElasticTransform(alpha=12, sigma=5, border_mode=cv2.BORDER_REPLICATE, p=0.06),
     A.OneOf([Fax(p=0.6), A.Sequential([A.GaussianBlur(0, (0.3, 1.5), p=0.6), _noise(0.1)], p=0.4)], p=0.7),
-    _coarsen(0.2, 0.4),
+    Backdrop(p=0.05),
+    A.OneOf([_coarsen(0.5, 0.4), LowResolution(p=0.5)], p=0.35),
     A.OneOf([A.SaltAndPepper(amount=(0.001, 0.02)), A.CoarseDropout((1, 6), (1, 3), (1, 12), fill=255)], p=0.08),
     A.RandomBrightnessContrast(0.15, (-0.4, 0.2), p=0.15),
     A.ImageCompression(quality_range=(25, 90), p=0.2),
@@ -104,7 +143,7 @@ DOCUMENT = _compose(
 RECEIPT = _compose(
     Fading(p=0.3),
     A.Sequential([_blur(1.8, 5)], p=0.3),
-    _coarsen(0.35, 0.35),
+    A.OneOf([_coarsen(0.6, 0.35), LowResolution(p=0.4)], p=0.5),
     A.Sequential([_noise(0.12)], p=0.3),
     A.OneOf([A.RandomBrightnessContrast(0.2, (-0.5, 0.3)), A.RandomToneCurve(scale=0.3)], p=0.25),
     Fax(p=0.15),
@@ -120,8 +159,8 @@ SCREEN = _compose(
 PHOTO = _compose(
     A.ElasticTransform(alpha=12, sigma=5, border_mode=cv2.BORDER_REPLICATE, p=0.15),
     A.Sequential([_blur(2.0, 7)], p=0.5),
-    A.OneOf([A.RandomToneCurve(scale=0.4), Shading()], p=0.6),
-    _coarsen(0.35, 0.35),
+    A.OneOf([A.RandomToneCurve(scale=0.4), Shading(), Backdrop()], p=0.75),
+    A.OneOf([_coarsen(0.6, 0.35), LowResolution(p=0.4)], p=0.5),
     A.GaussNoise(std_range=(0.02, 0.12), p=0.5),
     A.ImageCompression(quality_range=(20, 80), p=0.5),
 )

@@ -149,8 +149,8 @@ def share_of_peak(reader: OCRformer, lines: int = 64, width: int = 512) -> tuple
     images = torch.full((lines, 1, reader.network.config.height, width), PAPER, dtype=torch.uint8)
     widths = torch.full((lines,), width)
     with FlopCounterMode(display=False) as counter:
-        reader.recogniser.encode(images, widths)
-    rate = counter.get_total_flops() / _best(lambda: reader.recogniser.encode(images, widths))
+        reader.recogniser.encode([(images, widths)])
+    rate = counter.get_total_flops() / _best(lambda: reader.recogniser.encode([(images, widths)]))
     return rate / peak, peak / 1e9
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from ocrformer.model.network import Encoded, Network, WeightsError
+from ocrformer.model.strip import Batch
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +47,10 @@ class OnnxEncoder:
         if self._session.get_modelmeta().custom_metadata_map.get("weights") != fingerprint(network):
             raise WeightsError(f"{path}: exported from other weights; run `ocrformer export` again")
 
-    def __call__(self, images: Tensor, widths: Tensor) -> Encoded:
-        """As `Network.encode`."""
-        feed = dict(zip(INPUTS, (images.numpy(), widths.numpy()), strict=True))
-        return Encoded(*map(torch.from_numpy, self._session.run(OUTPUTS, feed)))
+    def __call__(self, batches: Sequence[Batch]) -> list[Encoded]:
+        """As `strip.encode`, batch by batch."""
+        feeds = (dict(zip(INPUTS, (images.numpy(), widths.numpy()), strict=True)) for images, widths in batches)
+        return [Encoded(*map(torch.from_numpy, self._session.run(OUTPUTS, feed))) for feed in feeds]
 
 
 def fingerprint(network: Network) -> str:

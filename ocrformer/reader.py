@@ -157,12 +157,11 @@ class OCRformer:
 
     def _read_pieces(self, lines: Sequence[Pixels], options: DecodeOptions) -> list[Reading]:
         def read(bunch: list[Batch]) -> list[Reading]:
-            padded = (collate([lines[i] for i in indices], width) for width, indices in bunch)
-            tensors = ((torch.from_numpy(images), torch.from_numpy(widths)) for images, widths in padded)
+            padded = [collate([lines[i] for i in indices], width) for width, indices in bunch]
+            tensors = [(torch.from_numpy(images), torch.from_numpy(widths)) for images, widths in padded]
             return self.recogniser.read(tensors, options)
 
-        share = -(-sum(line.shape[1] for line in lines) // self._workers.count)
-        bunches = _bunches(lines, min(options.batch_pixels, share))
+        bunches = _bunches(lines, options.batch_pixels, self._workers.count)
         readings: list[Reading | None] = [None] * len(lines)
         for bunch, answers in zip(bunches, self._workers.map(read, bunches), strict=True):
             for index, answer in zip((i for _, indices in bunch for i in indices), answers, strict=True):
@@ -204,27 +203,20 @@ def _keep_few_kernels() -> None:
     os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
 
 
-def _bunches(lines: Sequence[Pixels], pixels: int) -> list[list[Batch]]:
-    """Batches of lines of equal padded width, wide ones first; small neighbours together, so that one call of the
-    decoder serves them.
+def _bunches(lines: Sequence[Pixels], pixels: int, workers: int) -> list[list[Batch]]:
+    """Bunches of about equal work, wide lines first: batches of equal padded width that go through the network together.
 
     Args:
         lines: Prepared lines.
-        pixels: Columns of a batch, and of a bunch of batches, where it has more than one line.
+        pixels: Columns of a bunch at most, but for its last line.
+        workers: The number of bunches is a multiple of this, so that all have work to the end.
     """
-    groups: dict[int, list[int]] = defaultdict(list)
-    for index, line in enumerate(lines):
-        groups[padded_width(line.shape[1])].append(index)
-    bunches: list[list[Batch]] = []
-    room = 0
-    for width in sorted(groups, reverse=True):
-        size = max(1, pixels // width)
-        for start in range(0, len(groups[width]), size):
-            batch = width, groups[width][start : start + size]
-            columns = width * len(batch[1])
-            if columns > room:
-                bunches.append([])
-                room = pixels
-            bunches[-1].append(batch)
-            room -= columns
-    return bunches
+    widths = [padded_width(line.shape[1]) for line in lines]
+    total = sum(widths)
+    count = workers * -(-total // (workers * pixels))
+    bunches: list[dict[int, list[int]]] = [defaultdict(list) for _ in range(count)]
+    before = 0
+    for index in sorted(range(len(lines)), key=widths.__getitem__, reverse=True):
+        bunches[before * count // total][widths[index]].append(index)
+        before += widths[index]
+    return [list(bunch.items()) for bunch in bunches if bunch]

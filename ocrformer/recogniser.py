@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,13 +15,15 @@ from ocrformer.beam import beam
 from ocrformer.charset import Charset
 from ocrformer.config import DecodeOptions
 from ocrformer.decoding import Hypothesis
+from ocrformer.model import strip
 from ocrformer.model.decoder import Memory
 from ocrformer.model.frozen import frozen, judge
 from ocrformer.model.network import Bundle, Encoded, stacked
+from ocrformer.model.strip import Batch
 from ocrformer.reading import Reading
 
-Encoder = Callable[[Tensor, Tensor], Encoded]
-"""Prepared lines, uint8 (B, 1, height, W), and their widths (B,) to what is known of them."""
+Encoder = Callable[[Sequence[Batch]], list[Encoded]]
+"""Batches of prepared lines to what is known of them."""
 
 _SURE = math.log(0.8)
 """CTC log-probability of a text from which `joint` does not ask the decoder: it would have to hold another text for
@@ -38,7 +41,7 @@ class Recogniser:
 
     Args:
         bundle: A loaded network with its charset.
-        encoder: Does the work of `Network.encode`; torch itself without one.
+        encoder: Does the work of `strip.encode`; torch itself without one.
     """
 
     def __init__(self, bundle: Bundle, encoder: Encoder | None = None) -> None:
@@ -46,11 +49,11 @@ class Recogniser:
         self.device = next(bundle.network.parameters()).device
         self.precision = torch.bfloat16 if encoder is None and fast_bfloat16(self.device) else torch.float32
         self.frozen = frozen(bundle.network, self.precision)
-        self.encode: Encoder = encoder or self.frozen.encode
+        self.encode: Encoder = encoder or partial(strip.encode, self.frozen)
         self._judge = judge(self.frozen.decoder, self.precision)
 
     @torch.inference_mode()
-    def read(self, batches: Iterable[tuple[Tensor, Tensor]], options: DecodeOptions) -> list[Reading]:
+    def read(self, batches: Sequence[Batch], options: DecodeOptions) -> list[Reading]:
         """Read some batches; the decoder is asked about the lines of all of them at once.
 
         Args:
@@ -66,8 +69,8 @@ class Recogniser:
         asked: list[int] = []
         drafts: list[ctc.Path] = []
         doubtful: list[Encoded] = []
-        for images, widths in batches:
-            encoded = self.encode(images.to(self.device), widths.to(self.device))
+        there = [(images.to(self.device), widths.to(self.device)) for images, widths in batches]
+        for encoded in self.encode(there):
             encoded = replace(encoded, ctc=(encoded.ctc.float() + bias).log_softmax(dim=-1))
             paths = ctc.best_paths(encoded.ctc, encoded.frames)
             rows = [row for row, path in enumerate(paths) if _asks_decoder(path, options)]

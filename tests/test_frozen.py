@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ocrformer.config import ModelConfig
+from ocrformer.model import strip
 from ocrformer.model.frozen import frozen
 from tests.conftest import TINY, tiny_bundle
 from tests.test_model import lines
@@ -33,3 +34,27 @@ def test_the_network_itself_is_left_as_it_was(bundle):
     frozen(bundle.network, torch.bfloat16)
     assert all(torch.equal(tensor, before[name]) for name, tensor in bundle.network.state_dict().items())
     assert all(parameter.requires_grad for parameter in bundle.network.parameters())
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rows", (1, 2))
+@torch.inference_mode()
+def test_side_by_side_equals_each_batch_alone(rows, precision):
+    bundle = tiny_bundle(ModelConfig(**TINY.to_dict() | {"rows": rows}))
+    network, tolerance = frozen(bundle.network, precision), 1e-4 if precision == torch.float32 else 0.05
+    batches = [lines([200, 193], 208, seed=1), lines([64], 64, seed=2), lines([5, 16, 9], 16, seed=3)]
+    batches += [lines([4000] * 3, 4096, seed=4), lines([31], 32, seed=5)]  # past the longest strip
+    for batch, encoded in zip(batches, strip.encode(network, batches), strict=True):
+        alone = network.encode(*batch)
+        assert torch.equal(encoded.mask, alone.mask) and torch.equal(encoded.frames, alone.frames)
+        assert torch.allclose(encoded.memory[encoded.mask], alone.memory[alone.mask], atol=tolerance)
+        for got, expected, frames in zip(encoded.ctc, alone.ctc, alone.frames, strict=True):
+            assert torch.allclose(got[:frames], expected[:frames], atol=tolerance)
+
+
+@torch.inference_mode()
+def test_a_neighbour_on_the_strip_is_not_seen(bundle):
+    network = frozen(bundle.network, torch.bfloat16)
+    line, others = lines([64], 64, seed=1), [lines([32, 30], 32, seed=seed) for seed in (2, 3)]
+    one, two = [strip.encode(network, [other, line, other])[1] for other in others]
+    assert torch.equal(one.memory, two.memory) and torch.equal(one.ctc, two.ctc)

@@ -35,7 +35,7 @@ def test_graph_computes_what_torch_computes_for_any_batch_and_width(weights):
         images = torch.randint(0, 256, (batch, 1, 32, width), dtype=torch.uint8)
         widths = torch.randint(1, width + 1, (batch,))
         with torch.inference_mode():
-            one, other = eager.encode(images, widths), reader.recogniser.encode(images, widths)
+            one, (other,) = eager.encode(images, widths), reader.recogniser.encode([(images, widths)])
         assert torch.equal(one.mask, other.mask) and torch.equal(one.frames, other.frames)
         for row, frames in enumerate(one.frames.tolist()):
             assert torch.allclose(one.ctc[row, :frames], other.ctc[row, :frames], atol=1e-3)
@@ -67,7 +67,9 @@ def test_eight_bits_stay_near(weights, tmp_path):
     assert CliRunner().invoke(main, ["export", "--model", str(weights), "-o", str(small), "--int8"]).exit_code == 0
     network = OCRformer.from_pretrained(weights, "cpu", "torch").network
     images, widths = torch.randint(0, 256, (2, 1, 32, 200), dtype=torch.uint8), torch.tensor([200, 200])
-    exact, near = (OnnxEncoder(path, network)(images, widths) for path in (weights.with_suffix(".onnx"), small))
+    (exact,), (near,) = (
+        OnnxEncoder(path, network)([(images, widths)]) for path in (weights.with_suffix(".onnx"), small)
+    )
     assert 0 < (exact.ctc - near.ctc).abs().mean() < 0.1 * exact.ctc.abs().mean()
     assert small.stat().st_size < weights.with_suffix(".onnx").stat().st_size
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -79,6 +80,26 @@ class MultiHeadAttention(nn.Module):
         query = self.split(self.query(x))
         attended = _attend(query, keys, values, mask, causal=causal)
         out: Tensor = self.output(attended.transpose(1, 2).flatten(2))  # (B, heads, T, head) -> (B, T, d)
+        return out
+
+    def within(self, x: Tensor, masks: Sequence[Tensor]) -> Tensor:
+        """Self-attention of the lines of several batches whose tokens follow each other.
+
+        Args:
+            x: (sum of all B * N, d).
+            masks: Boolean (B, N) of each batch, True on tokens that may be attended to.
+
+        Returns:
+            The same shape as x.
+        """
+        sizes = [len(mask) * mask.shape[1] for mask in masks]
+        attended = []
+        for query, pair, mask in zip(self.query(x).split(sizes), self.key_value(x).split(sizes), masks, strict=True):
+            keys, values = pair.view(*mask.shape, -1).chunk(2, dim=-1)
+            query, keys, values = (self.split(part) for part in (query.view(*mask.shape, -1), keys, values))
+            of_batch = _attend(query, keys, values, mask[:, None, None], causal=False)  # (B, heads, N, head size)
+            attended.append(of_batch.transpose(1, 2).flatten(2).flatten(0, 1))
+        out: Tensor = self.output(torch.cat(attended))
         return out
 
     def explained(

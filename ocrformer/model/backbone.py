@@ -9,10 +9,9 @@ from torch.nn import functional as F
 from ocrformer.config import ModelConfig
 
 
-def column_mask(widths: Tensor, columns: int, stride: int) -> Tensor:
-    """Boolean (B, columns): True where a column covers pixels of the line rather than of the padding."""
-    used = (widths + stride - 1) // stride
-    return torch.arange(columns, device=widths.device)[None] < used[:, None]
+def inside(widths: Tensor, width: int) -> Tensor:
+    """Boolean (B, width): True on pixel columns of the line rather than of the padding; widths (B,) in pixels."""
+    return torch.arange(width, device=widths.device)[None] < widths[:, None]
 
 
 class ConvNorm(nn.Module):
@@ -52,19 +51,17 @@ class Stage(nn.Module):
         self.down = ConvNorm(inputs, outputs, stride)
         self.blocks = nn.ModuleList(ResidualBlock(outputs) for _ in range(blocks))
 
-    def forward(self, x: Tensor, widths: Tensor) -> Tensor:
-        """(B, inputs, h, w) -> (B, outputs, h / 2, W / 4); widths (B,) in pixels of the picture."""
-        x = F.relu(self.down(x))
-        keep = _keep(widths, x, stride=4)
-        x = x * keep
+    def forward(self, x: Tensor, keep: Tensor) -> Tensor:
+        """(B, inputs, h, w) -> (B, outputs, h / 2, W / 4); keep (B, 1, 1, W / 4) is zero on padding."""
+        x = F.relu(self.down(x)) * keep
         for block in self.blocks:
             x = block(x, keep)
         return x
 
 
-def _keep(widths: Tensor, x: Tensor, stride: int) -> Tensor:
-    """(B, 1, 1, w): 1 on columns of the line, 0 on padding, in the type of x (B, C, h, w)."""
-    return column_mask(widths, x.shape[-1], stride)[:, None, None].to(x.dtype)
+def _keep(used: Tensor, stride: int, kind: torch.dtype) -> Tensor:
+    """(B, 1, 1, ceil(W / stride)): 1 on columns that cover pixels of the line, 0 on padding."""
+    return used[:, None, None, ::stride].to(kind)
 
 
 class Backbone(nn.Module):
@@ -88,18 +85,18 @@ class Backbone(nn.Module):
             nn.Conv2d(config.d_model, config.d_model, (config.height // 16, 1)) if config.rows == 1 else None
         )
 
-    def forward(self, images: Tensor, widths: Tensor) -> Tensor:
+    def forward(self, images: Tensor, used: Tensor) -> Tensor:
         """Feature map of a batch of lines.
 
         Args:
             images: (B, 1, height, W) in [0, 1], ink 1 and paper 0, zero where padded.
-            widths: (B,) true widths in pixels.
+            used: Boolean (B, W), False where padded; from `inside`.
 
         Returns:
             (B, d_model, rows, ceil(W / 4)), zero where padded.
         """
-        x = F.relu(self.stem(images))  # (B, C, height / 2, W / 2)
-        x = x * _keep(widths, x, stride=2)
+        x = F.relu(self.stem(images)) * _keep(used, 2, images.dtype)  # (B, C, height / 2, W / 2)
+        keep = _keep(used, 4, images.dtype)
         for stage in self.stages:
-            x = stage(x, widths)
+            x = stage(x, keep)
         return x if self.flatten_rows is None else self.flatten_rows(x)

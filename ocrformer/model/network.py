@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ocrformer.charset import Charset
 from ocrformer.config import ModelConfig
 from ocrformer.image import PAPER
-from ocrformer.model.backbone import Backbone, column_mask
+from ocrformer.model.backbone import Backbone, inside
 from ocrformer.model.decoder import Decoder
 from ocrformer.model.encoder import Encoder
 from ocrformer.model.positions import positions_2d
@@ -88,22 +88,35 @@ class Network(nn.Module):
             widths: (B,) true widths in pixels.
             offset: Number of the first column for the positions; random in training.
         """
-        tokens, mask, columns = self.look(images, widths, offset=offset)
-        token_mask = mask[:, None].expand(-1, self.config.rows, -1).flatten(1)  # (B, rows * columns)
-        memory = self.encoder(tokens, token_mask)
-        rows = memory.view(memory.shape[0], self.config.rows, columns, -1)
-        pooled = rows.transpose(1, 2).flatten(2)  # (B, columns, rows * d)
-        return Encoded(memory, token_mask, self.ctc_head(pooled), mask.sum(dim=1))
+        tokens, mask = self.look(images, widths, offset=offset)
+        return self.understood(self.encoder(tokens, self.token_mask(mask)), mask)
 
-    def look(self, images: Tensor, widths: Tensor, *, offset: int = 0) -> tuple[Tensor, Tensor, int]:
-        """What the encoder is given: tokens (B, rows * columns, d), column mask (B, columns), number of columns."""
-        ink = (images.to(torch.float32) - PAPER) / (255 - PAPER)  # (B, 1, height, W), paper 0, ink 1
-        ink = ink.to(self.ctc_head.weight.dtype)
-        features = self.backbone(ink.contiguous(memory_format=torch.channels_last), widths)  # (B, d, rows, columns)
-        _, channels, rows, columns = features.shape
-        tokens = features.permute(0, 2, 3, 1)  # (B, rows, columns, d)
-        tokens = tokens + positions_2d(rows, columns, channels, offset=offset, device=images.device).to(tokens.dtype)
-        return tokens.flatten(1, 2), column_mask(widths, columns, STRIDE), columns
+    def look(self, images: Tensor, widths: Tensor, *, offset: int = 0) -> tuple[Tensor, Tensor]:
+        """What the encoder is given: tokens (B, rows * columns, d) and the column mask (B, columns)."""
+        used = inside(widths, images.shape[-1])
+        features = self.features(images, used)
+        _, rows, columns, channels = features.shape
+        tokens = features + positions_2d(rows, columns, channels, offset=offset, device=images.device).to(
+            features.dtype
+        )
+        return tokens.flatten(1, 2), used[:, ::STRIDE]
+
+    def features(self, images: Tensor, used: Tensor) -> Tensor:
+        """Feature map (B, rows, columns, d) of pictures (B, 1, height, W), zero where `used` (B, W) is False."""
+        ink = (images.to(torch.float32) - PAPER) / (255 - PAPER)  # paper 0, ink 1
+        ink = ink.to(self.ctc_head.weight.dtype).contiguous(memory_format=torch.channels_last)
+        out: Tensor = self.backbone(ink, used).permute(0, 2, 3, 1)
+        return out
+
+    def token_mask(self, mask: Tensor) -> Tensor:
+        """Boolean (B, columns) -> (B, rows * columns)."""
+        return mask[:, None].expand(-1, self.config.rows, -1).flatten(1)
+
+    def understood(self, memory: Tensor, mask: Tensor) -> Encoded:
+        """Memory (B, rows * columns, d) with what CTC makes of it; mask (B, columns) is False on padding."""
+        rows = memory.view(len(memory), self.config.rows, mask.shape[1], -1)
+        pooled = rows.transpose(1, 2).flatten(2)  # (B, columns, rows * d)
+        return Encoded(memory, self.token_mask(mask), self.ctc_head(pooled), mask.sum(dim=1))
 
     def forward(
         self, images: Tensor, widths: Tensor, tokens: Tensor, *, offsets: tuple[int, int] = (0, 0)

@@ -204,7 +204,7 @@ def _keep_few_kernels() -> None:
 
 
 def _bunches(lines: Sequence[Pixels], pixels: int, workers: int) -> list[list[Batch]]:
-    """Bunches of about equal work, wide lines first: batches of equal padded width that go through the network together.
+    """Bunches of about equal work, wide lines first: batches of equal padded width that the network reads together.
 
     Args:
         lines: Prepared lines.

@@ -45,7 +45,9 @@ class Workers:
         self._lock = Lock()
 
     def map(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> list[Result]:
-        """Results of all jobs, in order; the first job is begun first."""
+        """Results of all jobs, in order; the first job is begun first. A single worker is the caller's own thread."""
+        if self.count == 1:
+            return [work(job) for job in jobs]
         with self._lock:
             if self._owner != os.getpid():  # first use, or a fork, which copies no threads
                 self._owner, self._executor = os.getpid(), _one_core_threads(self.count)

@@ -1,13 +1,12 @@
-"""Lines of concurrent requests share batches; no request waits for company, none sees another's result or error."""
+"""Lines of concurrent requests share batches; none waits long for company, none sees another's result or error."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,9 +16,10 @@ from ocrformer import DecodeOptions, Line
 
 Pixels = npt.NDArray[np.uint8]
 """A prepared line."""
-Read = Callable[[Sequence[Pixels], DecodeOptions], list[Line]]
+Read = Callable[[Sequence[Pixels], DecodeOptions], Awaitable[list[Line]]]
 Observe = Callable[[int, float, float], None]
 """Told of each batch: its lines, the longest wait in seconds, the model's seconds."""
+_PATIENCE = 0.01  # seconds that a line may wait for company while others are being read
 
 
 class BusyError(Exception):
@@ -45,25 +45,24 @@ class _Waiting:
 
 
 class Batcher:
-    """Collects lines while the model is busy and hands it the next batch as soon as it is free.
+    """Collects lines while the models are busy and hands them the next batch soon after one is free.
 
     Args:
-        read: Reads lines; runs in the executor.
-        executor: With a thread for each batch in flight.
+        read: Reads lines.
         parallel: Batches in flight at most.
         batch: Lines per call.
         queue: Lines that may be admitted at a time.
         observe: Called after each batch.
     """
 
-    def __init__(
-        self, read: Read, executor: Executor, *, batch: int, queue: int, observe: Observe, parallel: int = 1
-    ) -> None:
-        self._read, self._executor, self._observe = read, executor, observe
+    def __init__(self, read: Read, *, batch: int, queue: int, observe: Observe, parallel: int = 1) -> None:
+        self._read, self._observe = read, observe
         self._batch, self._limit, self._parallel = batch, queue, parallel
         self._queue: deque[_Waiting] = deque()
         self._admitted = 0
         self._at_work: set[asyncio.Task[None]] = set()
+        self._reading = 0  # lines being read
+        self._changed = asyncio.Event()  # lines came, or a batch ended
         self._rate = 100.0  # lines per second, for Retry-After
 
     @contextmanager
@@ -89,8 +88,9 @@ class Batcher:
         loop = asyncio.get_running_loop()
         waiting = [_Waiting(line, options, loop.create_future()) for line in lines]
         self._queue.extend(waiting)
+        self._changed.set()
         self._at_work = {task for task in self._at_work if not task.done()}
-        if len(self._at_work) < self._parallel:
+        for _ in range(min(len(lines), self._parallel - len(self._at_work))):
             self._at_work.add(loop.create_task(self._work()))
         try:
             return list(await asyncio.gather(*(one.result for one in waiting)))
@@ -103,15 +103,18 @@ class Batcher:
         await asyncio.gather(*self._at_work, return_exceptions=True)
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
-        while batch := self._next():
+        while batch := await self._next():
             started = time.perf_counter()
             lines, options = [one.line for one in batch], batch[0].options
+            self._reading += len(batch)
             try:
-                read = await loop.run_in_executor(self._executor, self._read, lines, options)
+                read = await self._read(lines, options)
             except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
                 await self._without(batch, error)
                 continue
+            finally:
+                self._reading -= len(batch)
+                self._changed.set()
             spent = time.perf_counter() - started
             self._rate = 0.8 * self._rate + 0.2 * len(batch) / max(spent, 1e-6)
             self._observe(len(batch), started - batch[0].since, spent)
@@ -125,8 +128,7 @@ class Batcher:
             try:
                 if len(batch) == 1:
                     raise error
-                run = asyncio.get_running_loop().run_in_executor
-                (line,) = await run(self._executor, self._read, [one.line], one.options)
+                (line,) = await self._read([one.line], one.options)
             except Exception as reason:  # noqa: BLE001
                 if not one.result.done():
                     one.result.set_exception(reason)
@@ -134,11 +136,26 @@ class Batcher:
                 if not one.result.done():
                     one.result.set_result(line)
 
-    def _next(self) -> list[_Waiting]:
-        """The oldest lines that share their options; cancelled ones are dropped."""
+    async def _company(self) -> None:
+        """Wait while others are at work and have more lines than there are in the queue, but not for long."""
+        while self._queue and len(self._queue) < self._reading:
+            patience = self._queue[0].since + _PATIENCE - time.perf_counter()
+            if patience <= 0:
+                return
+            self._changed.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), patience)
+
+    async def _next(self) -> list[_Waiting]:
+        """The oldest lines that share their options, no more than a fair share of all that have been admitted.
+
+        Cancelled lines are dropped.
+        """
+        await self._company()
+        share = -(-max(self._admitted, len(self._queue)) // self._parallel)
         batch: list[_Waiting] = []
         others: list[_Waiting] = []
-        while self._queue and len(batch) < self._batch:
+        while self._queue and len(batch) < min(self._batch, share):
             one = self._queue.popleft()
             if one.result.done():
                 continue

@@ -29,11 +29,11 @@ from service.batcher import Batcher, BusyError
 from service.guard import Guard, RequestError, while_connected
 from service.logs import write_json_lines
 from service.metrics import Metrics
+from service.models import Models
 from service.settings import Settings
 from service.uploads import Upload, parse
 from service.web import RawRequest, refuse, shown, site, status_of
 
-_BATCHES = 2  # in flight: while the answers of one go out, the other is read
 SETTINGS = Settings.from_environment()
 METRICS = Metrics()
 SITE = site(with_key=bool(SETTINGS.api_key))
@@ -52,18 +52,18 @@ class TextLines:
     """Answers POSTed images of text lines with their text."""
 
     def __init__(self) -> None:
-        torch.set_num_threads(max(1, cores() // SETTINGS.workers))
-        sys.setswitchinterval(1e-3)  # seconds; the event loop should not wait long for the threads that read
+        torch.set_num_threads(1)  # a batch is read on one core
+        sys.setswitchinterval(1e-3)  # seconds; the event loop should not wait long for other threads
         self.reader = SITE.state.reader = OCRformer.from_pretrained(
             SETTINGS.model, SETTINGS.device or None, SETTINGS.runtime
         )
-        self.reader.read([np.full((32, 256), 255, np.uint8)])  # the first reading is slow: nobody should wait for it
+        parallel = max(1, cores() // SETTINGS.workers) if self.reader.device.type == "cpu" else 1
         self.decoders = ThreadPoolExecutor(2, thread_name_prefix="decode")
-        self.model_threads = ThreadPoolExecutor(_BATCHES, thread_name_prefix="model")
+        self.viewer = ThreadPoolExecutor(1, thread_name_prefix="attention")
+        self.models = Models(self.reader, SETTINGS.runtime, parallel)
         self.batcher = Batcher(
-            self.reader.read_prepared,
-            self.model_threads,
-            parallel=_BATCHES,
+            self.models.read,
+            parallel=parallel,
             batch=SETTINGS.batch,
             queue=SETTINGS.queue,
             observe=METRICS.batch,
@@ -113,11 +113,11 @@ class TextLines:
             line = await loop.run_in_executor(self.decoders, self._prepare, name, data)
             if isinstance(line, ImageError):
                 raise line
-            seen = await loop.run_in_executor(self.model_threads, self.reader.attend_prepared, line, upload.options)
+            seen = await loop.run_in_executor(self.viewer, self.reader.attend_prepared, line, upload.options)
         except ImageError as error:
             raise RequestError(413 if error.code == "too_large" else 400, error.code, str(error)) from None
         METRICS.attended()
-        return await loop.run_in_executor(self.decoders, shown, seen, request.headers.get("accept", ""), view)
+        return await loop.run_in_executor(self.viewer, shown, seen, request.headers.get("accept", ""), view)
 
     async def _answer(self, request: Request, upload: Upload) -> Response:
         started = time.perf_counter()
@@ -156,7 +156,8 @@ class TextLines:
         """Answer what is in flight."""
         await self.batcher.close()
         self.decoders.shutdown()
-        self.model_threads.shutdown()
+        self.viewer.shutdown()
+        self.models.shutdown()
 
 
 TextLines.add_asgi_middleware(

@@ -4,26 +4,33 @@ import asyncio
 import base64
 import json
 import logging
+import os
+import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from ocrformer import DecodeOptions, Line
+from ocrformer import DecodeOptions, Line, OCRformer
+from ocrformer.model.network import save
 from service.batcher import Batcher, BusyError
 from service.guard import Guard, RequestError, while_connected
 from service.logs import JsonLines
+from service.models import Models
 from service.openapi import description
 from service.settings import Settings
 from service.uploads import parse
+from tests.conftest import ROOT, tiny_bundle
 
 FORM = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\nab\r\n--x--\r\n'
 JSON = {"Content-Type": "application/json"}
@@ -57,12 +64,13 @@ def with_batcher(scenario, model, **limits):
     seen = []
 
     async def run():
-        with ThreadPoolExecutor(limits.get("parallel", 1)) as executor:
-            options = {"batch": 8, "queue": 64} | limits
-            batcher = Batcher(model.read, executor, observe=lambda *numbers: seen.append(numbers), **options)
-            result = await scenario(batcher)
-            await batcher.close()
-            return result
+        options = {"batch": 8, "queue": 64} | limits
+        batcher = Batcher(
+            partial(asyncio.to_thread, model.read), observe=lambda *numbers: seen.append(numbers), **options
+        )
+        result = await scenario(batcher)
+        await batcher.close()
+        return result
 
     return asyncio.run(run()), seen
 
@@ -109,6 +117,41 @@ def test_a_single_request_does_not_wait_for_company():
 
     spent, _ = with_batcher(scenario, Model())
     assert spent < 0.2
+
+
+def test_those_who_are_free_share_a_request():
+    model = Model(0.02)
+
+    async def scenario(batcher):
+        with batcher.admit(6):
+            await batcher.read([picture(n) for n in range(1, 7)], DecodeOptions())
+
+    with_batcher(scenario, model, parallel=2)
+    assert sorted(model.batches) == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_a_line_waits_a_little_for_company_while_more_are_being_read():
+    model = Model()
+
+    def read(lines, options):
+        time.sleep(0.3 if lines[0].shape[1] > 99 else 0.0)
+        return model.read(lines, options)
+
+    async def scenario(batcher):
+        first = asyncio.ensure_future(batcher.read([picture(100), picture(101), picture(3)], DecodeOptions()))
+        await asyncio.sleep(0.1)  # 3 has been read, the others have not
+        later = []
+        for n in (4, 5):
+            later.append(asyncio.ensure_future(batcher.read([picture(n)], DecodeOptions())))
+            await asyncio.sleep(0.001)
+        await asyncio.gather(first, *later)
+
+    async def admitted(batcher):
+        with batcher.admit(4):
+            await scenario(batcher)
+
+    with_batcher(admitted, SimpleNamespace(read=read), parallel=2)
+    assert model.batches == [[3], [4, 5], [100, 101]]
 
 
 def test_batches_never_mix_options():
@@ -186,6 +229,52 @@ def test_nothing_to_read():
         return await batcher.read([], DecodeOptions())
 
     assert with_batcher(scenario, Model())[0] == []
+
+
+# Model processes
+
+
+def model_processes():
+    return [child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
+
+
+@pytest.mark.parametrize("count", (1, 2))
+def test_models_read_what_the_reader_reads_and_outlive_a_death(tmp_path, count):
+    save(tmp_path / "tiny.safetensors", tiny_bundle(seed=2))
+    reader = OCRformer.from_pretrained(tmp_path / "tiny.safetensors", "cpu")
+    lines = [np.random.default_rng(n).integers(0, 256, (32, 60 + n), dtype=np.uint8) for n in range(5)]
+    expected = [line.text for line in reader.read_prepared(lines)]
+    models = Models(reader, "torch", count)
+    first = model_processes()
+    assert len(first) == (0 if count == 1 else count)
+    assert [line.text for line in asyncio.run(models.read(lines, DecodeOptions()))] == expected
+    for process in first:
+        process.kill()
+    assert [line.text for line in asyncio.run(models.read(lines, DecodeOptions()))] == expected
+    assert len(model_processes()) == len(first) and not set(model_processes()) & set(first)
+    models.shutdown()
+    assert not psutil.wait_procs(model_processes(), 10)[1]
+
+
+def test_model_processes_end_with_the_service(tmp_path):
+    save(tmp_path / "tiny.safetensors", tiny_bundle(seed=2))
+    code = f"""
+import time
+from ocrformer import OCRformer
+from service.models import Models
+if __name__ == "__main__":
+    models = Models(OCRformer.from_pretrained({str(tmp_path / "tiny.safetensors")!r}, "cpu"), "torch", 2)
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    (tmp_path / "serving_alone.py").write_text(code)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    service = psutil.Popen([sys.executable, tmp_path / "serving_alone.py"], stdout=subprocess.PIPE, env=environment)
+    with service:
+        assert service.stdout.readline().strip() == b"ready"
+        children = service.children(recursive=True)
+        service.kill()  # no chance to end them itself
+    assert len(children) >= 2 and not psutil.wait_procs(children, 10)[1]
 
 
 # Guard and uploads, in front of an application that says what it got

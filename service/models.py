@@ -1,0 +1,92 @@
+"""Processes that each read on one core: the interpreter that answers requests does not hold up those that read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ocrformer import DecodeOptions, Line, OCRformer
+
+logger = logging.getLogger("ocrformer.service")
+
+Pixels = npt.NDArray[np.uint8]
+"""A prepared line."""
+_WARM = [np.full((32, 256), 255, np.uint8)]  # the first reading is slow: nobody should wait for it
+_reader: OCRformer | None = None  # of a model process
+
+
+class Models:
+    """The model, once for each batch that may be read at a time.
+
+    Args:
+        reader: Reads here, in a thread, if `count` is 1; else its weights are loaded by as many processes.
+        runtime: As for `OCRformer.from_pretrained`.
+        count: Batches at a time.
+    """
+
+    def __init__(self, reader: OCRformer, runtime: str, count: int) -> None:
+        self.count = count
+        self._reader = reader
+        self._source = (str(reader.path), str(reader.device), runtime)
+        self._executor = self._start()
+
+    def _start(self) -> Executor:
+        if self.count == 1:
+            self._reader.read(_WARM)
+            return ThreadPoolExecutor(1, "model")
+        spawn = multiprocessing.get_context("spawn")  # threads of this process would not survive a fork
+        executor = ProcessPoolExecutor(self.count, spawn, _load, self._source)
+        for ready in [executor.submit(_read, _WARM, DecodeOptions()) for _ in range(self.count)]:
+            ready.result()
+        return executor
+
+    async def read(self, lines: Sequence[Pixels], options: DecodeOptions) -> list[Line]:
+        """Read a batch; once more with new processes if the one that read it has died."""
+        loop = asyncio.get_running_loop()
+        executor = self._executor
+        if self.count == 1:
+            return await loop.run_in_executor(executor, self._reader.read_prepared, lines, options)
+        try:
+            return await loop.run_in_executor(executor, _read, lines, options)
+        except BrokenProcessPool:
+            if executor is self._executor:
+                logger.error("a model process has died; starting new ones")
+                self._executor = await loop.run_in_executor(None, self._start)
+            return await loop.run_in_executor(self._executor, _read, lines, options)
+
+    def shutdown(self) -> None:
+        """End the threads or processes."""
+        self._executor.shutdown()
+
+
+def _load(weights: str, device: str, runtime: str) -> None:
+    """Make this process ready to read, on one core."""
+    global _reader
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; what is in flight is answered first
+    threading.Thread(target=_follow, daemon=True).start()
+    torch.set_num_threads(1)
+    _reader = OCRformer.from_pretrained(weights, device, runtime)
+
+
+def _follow() -> None:
+    """End with the service, even if it is killed."""
+    service = multiprocessing.parent_process()
+    assert service is not None
+    service.join()
+    os._exit(1)
+
+
+def _read(lines: Sequence[Pixels], options: DecodeOptions) -> list[Line]:
+    assert _reader is not None
+    return _reader.read_prepared(lines, options)

@@ -15,13 +15,13 @@ class Settings:
         model: `default` or a weights file.
         device: Device to read on; empty for a GPU if there is one.
         runtime: What runs the encoder: `torch`, `onnx`, an ONNX file, or `auto`.
-        workers: Processes; torch threads are divided among them.
+        workers: Processes that answer; the cores, each with a process that reads, are divided among them.
         api_key: Key that clients must send; empty for none.
         max_body: Bytes of one request.
         max_images: Images of one request.
         max_pixels: Pixels of one image.
         queue: Lines that may wait; beyond it requests are answered 429.
-        batch: Lines that go through the model at once.
+        batch: Lines that go through one model at once.
         timeout: Seconds for reading one request.
         body_timeout: Seconds in which a request's body must have arrived.
     """

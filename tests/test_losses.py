@@ -5,7 +5,7 @@ import torch
 
 from ocrformer.charset import BLANK
 from ocrformer.training.batches import Batch
-from ocrformer.training.losses import aligned_columns, ctc_loss, looking_loss
+from ocrformer.training.losses import aligned_columns, ctc_loss, drift, looking_loss
 
 
 def batch_of(texts, widths):
@@ -16,7 +16,7 @@ def batch_of(texts, widths):
         targets[row, len(text)] = 2
     lengths = torch.tensor([len(text) for text in texts])
     images = torch.zeros(len(texts), 1, 32, max(widths), dtype=torch.uint8)
-    return Batch(images, torch.tensor(widths), targets, targets, lengths)
+    return Batch(images, torch.tensor(widths), targets, targets, lengths, torch.zeros(len(texts), dtype=torch.bool))
 
 
 def best_path(log_probs, text):
@@ -67,3 +67,17 @@ def test_losses_ignore_padding_and_empty_lines():
     attention = torch.rand(2, 1, 4, 10).softmax(-1)
     loss = looking_loss([attention], aligned_columns(logits, one), one, rows=1)
     assert torch.isfinite(loss)
+
+
+def test_drift_is_zero_without_change_and_counts_real_places_alone():
+    before = torch.randn(2, 5, 7)
+    real = torch.tensor([[True, True, False, False, False], [True] * 5])
+    assert drift(before, before, real, torch.tensor(4)) == 0
+    now = before.clone()
+    now[0, 2:] = 0.0  # padding
+    assert drift(now, before, real, torch.tensor(4)) == 0
+    now[1, 3, 2] += 5.0
+    expected = torch.distributions.kl_divergence(
+        torch.distributions.Categorical(logits=before[1, 3]), torch.distributions.Categorical(logits=now[1, 3])
+    )
+    assert torch.allclose(drift(now, before, real, torch.tensor(4)), expected / 4, atol=1e-5)

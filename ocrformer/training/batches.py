@@ -25,6 +25,7 @@ class Batch(NamedTuple):
         inputs: (B, T) ids beginning with BOS, filled with BLANK.
         targets: (B, T) ids ending with EOS, filled with BLANK.
         lengths: (B,) characters of each line.
+        old: Boolean (B,), True on lines that fine-tuning replays.
     """
 
     images: Tensor
@@ -32,6 +33,7 @@ class Batch(NamedTuple):
     inputs: Tensor
     targets: Tensor
     lengths: Tensor
+    old: Tensor
 
 
 def to_batch(lines: Sequence[tuple[Pixels, list[int]]], width: int | None = None) -> Batch:
@@ -44,7 +46,8 @@ def to_batch(lines: Sequence[tuple[Pixels, list[int]]], width: int | None = None
         inputs[row, : len(ids) + 1] = torch.tensor([BOS, *ids])
         targets[row, : len(ids) + 1] = torch.tensor([*ids, EOS])
     lengths = torch.tensor([len(ids) for _, ids in lines])
-    return Batch(torch.from_numpy(images), torch.from_numpy(widths), inputs, targets, lengths)
+    old = torch.zeros(len(lines), dtype=torch.bool)
+    return Batch(torch.from_numpy(images), torch.from_numpy(widths), inputs, targets, lengths, old)
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import shutil
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from ocrformer.charset import BLANK
 from ocrformer.image import prepare
-from ocrformer.model.network import Bundle, save
-from ocrformer.training.batches import Buckets, to_batch
+from ocrformer.model.backbone import inside
+from ocrformer.model.network import STRIDE, Bundle, save
+from ocrformer.training.batches import Batch, Buckets
 from ocrformer.training.data import one_thread
+from ocrformer.training.losses import drift
 from ocrformer.training.material import Material, Task, drawn, spread
-from ocrformer.training.mixture import MixedLines, MixedSampler
+from ocrformer.training.mixture import MixedLines, MixedSampler, to_mixed_batch
 from ocrformer.training.module import LineModule
 from ocrformer.training.run import Averaging, LineProgress
 
@@ -26,6 +31,7 @@ _STEERING = 1000  # labelled lines that steer training, at most
 _DRAWN = 300  # synthetic lines that do
 _CHECKS = 12  # validations, at most
 _PATIENCE = 4  # validations without improvement before training stops, in the second half of its steps
+_HOLD = 1.0  # weight of predictions that must not change, beside those that must
 _FORGETTING = 1.05  # error on old lines, relative to before, from which on weights are judged worse for it
 
 
@@ -81,7 +87,7 @@ class FinetuneData(pl.LightningDataModule):
         return DataLoader(
             lines,
             batch_sampler=sampler,
-            collate_fn=to_batch,
+            collate_fn=to_mixed_batch,
             num_workers=self.task.workers,
             worker_init_fn=one_thread,
             prefetch_factor=8 if self.task.workers else None,
@@ -93,13 +99,38 @@ class FinetuneData(pl.LightningDataModule):
 
 
 class FinetuneModule(LineModule):
-    """Trains from given weights; batch statistics of the pictures stay as they were learnt from millions of lines."""
+    """Trains from given weights and holds them, on replayed lines, to what they predicted before.
+
+    Batch statistics of the pictures stay as they were learnt from millions of lines.
+    """
 
     def __init__(self, bundle: Bundle, recipe: Recipe) -> None:
         super().__init__(
             bundle.network.config, learning_rate=recipe.learning_rate, warmup_steps=max(20, recipe.steps // 20)
         )
         self.charset, self.network, self.details = bundle.charset, bundle.network.train(), bundle.details
+        self._before = (deepcopy(bundle.network).eval().requires_grad_(False),)  # in a tuple: no part of this module
+
+    def on_fit_start(self) -> None:
+        """Take the network that is not a part of this module to the same device."""
+        self._before[0].to(self.device)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Loss of one batch, and of what has changed in the reading of its replayed lines."""
+        inputs, offsets = self.drawn(batch)
+        now = self.network(batch.images, batch.widths, inputs, offsets=offsets)
+        loss = self.loss(batch, *now)
+        if not batch.old.any():
+            return loss
+        old = Batch(*(part[batch.old] for part in batch))
+        with torch.no_grad():
+            before = self._before[0](old.images, old.widths, inputs[batch.old], offsets=offsets)
+        places = inside(old.widths, old.images.shape[-1])[:, ::STRIDE], old.targets != BLANK
+        ctc, text = (
+            drift(logits[batch.old], was, real, old.lengths.sum())
+            for logits, was, real in zip(now[:2], before[:2], places, strict=True)
+        )
+        return loss + _HOLD * (self.ctc_weight * ctc + (1 - self.ctc_weight) * text)
 
     def train(self, mode: bool = True) -> FinetuneModule:
         """Set the mode of all parts but batch norm."""

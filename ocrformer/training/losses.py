@@ -95,3 +95,20 @@ def looking_loss(attention: list[Tensor], aligned: Tensor, batch: Batch, rows: i
         mass = (taught * near).sum(dim=-1).clamp(min=1e-4)
         loss = loss - (mass.log() * real).sum() / real.sum().clamp(min=1)
     return loss / len(attention)
+
+
+def drift(logits: Tensor, before: Tensor, real: Tensor, characters: Tensor) -> Tensor:
+    """How far predictions have moved, in nats per character: KL(before || now), summed over places.
+
+    As a loss it holds a network to what another one makes of the same lines (Hinton et al. 2015; against forgetting, Li
+    and Hoiem 2016).
+
+    Args:
+        logits: (B, T, V).
+        before: Likewise, of the other network.
+        real: Boolean (B, T), the places that count.
+        characters: Number of characters of all lines.
+    """
+    now, target = logits.float().log_softmax(dim=-1), before.float().log_softmax(dim=-1)
+    moved = F.kl_div(now, target, reduction="none", log_target=True).sum(dim=-1)
+    return (moved * real).sum() / characters.clamp(min=1)

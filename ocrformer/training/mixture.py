@@ -9,6 +9,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
 from torch.utils.data import Dataset, Sampler
 
@@ -16,7 +17,7 @@ from ocrformer.charset import Charset
 from ocrformer.datasets import Sample
 from ocrformer.image import ImageError, Pixels, prepare
 from ocrformer.training import degrade
-from ocrformer.training.batches import Buckets
+from ocrformer.training.batches import Batch, Buckets, to_batch
 from ocrformer.training.lines import Key, LineFactory
 
 _POOL = 16  # batches that are drawn and sorted by width together
@@ -55,21 +56,27 @@ class MixedLines(Dataset[Any]):
     ) -> None:
         self.replay, self.own, self.samples, self.charset = replay, own, samples, charset
 
-    def __getitem__(self, key: Key | Own | Real) -> tuple[Pixels, list[int]]:
+    def __getitem__(self, key: Key | Own | Real) -> tuple[Pixels, list[int], bool]:
         if isinstance(key, Key):
-            return self.replay(key)
+            return *self.replay(key), True
         if isinstance(key, Own):
             assert self.own is not None
-            return self.own(key.key)
+            return *self.own(key.key), False
         sample = self.samples[key.sample]
         rng = Random(f"{key.seed}:{key.step}:{key.slot}")
         try:
             line = prepare(touch(rng, sample.open()), self.replay.height, sample.name)
         except ImageError:  # an unreadable picture was reported before training; here it must not stop anything
-            return self.replay(Key(key.seed, key.step, key.slot, key.width))
+            return *self.replay(Key(key.seed, key.step, key.slot, key.width)), True
         if line.shape[1] > key.width:
             line = np.asarray(Image.fromarray(line).resize((key.width, line.shape[0]), Image.Resampling.BILINEAR))
-        return line, self.charset.encode(sample.text)
+        return line, self.charset.encode(sample.text), False
+
+
+def to_mixed_batch(lines: Sequence[tuple[Pixels, list[int], bool]]) -> Batch:
+    """As `to_batch`, and which of the lines are replayed."""
+    batch = to_batch([(line, ids) for line, ids, _ in lines])
+    return batch._replace(old=torch.tensor([old for _, _, old in lines]))
 
 
 def touch(rng: Random, picture: Pixels) -> Pixels:

@@ -76,12 +76,19 @@ class LineModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Loss of one batch; what is random depends on the step alone, so that a resumed run repeats it."""
+        inputs, offsets = self.drawn(batch)
+        return self.loss(batch, *self.network(batch.images, batch.widths, inputs, offsets=offsets))
+
+    def drawn(self, batch: Batch) -> tuple[Tensor, tuple[int, int]]:
+        """Decoder inputs with some wrong characters, and the first column and token of this step's positions."""
         draw = Random(f"step:{self.global_step}:{self.global_rank}")
         offsets = (0, 0)
         if draw.random() < self.offset_share:
             offsets = (draw.randrange(_POSITION_OFFSETS[0]), draw.randrange(_POSITION_OFFSETS[1]))
-        inputs = self._with_noise(batch.inputs, draw.getrandbits(62))
-        ctc_logits, logits, attention = self.network(batch.images, batch.widths, inputs, offsets=offsets)
+        return self._with_noise(batch.inputs, draw.getrandbits(62)), offsets
+
+    def loss(self, batch: Batch, ctc_logits: Tensor, logits: Tensor, attention: list[Tensor]) -> Tensor:
+        """Loss of what the network made of a batch."""
         cross_entropy = F.cross_entropy(logits.float().flatten(0, 1), batch.targets.flatten(), ignore_index=BLANK)
         ctc = ctc_loss(ctc_logits, batch)
         looking = looking_loss(attention, aligned_columns(ctc_logits, batch), batch, self.network.config.rows)

@@ -16,12 +16,12 @@ from ocrformer.charset import Charset
 from ocrformer.datasets import DatasetError, Sample
 from ocrformer.model.network import Bundle, Network, load, save
 from ocrformer.training.batches import Buckets
-from ocrformer.training.finetune import KeepBest
+from ocrformer.training.finetune import FinetuneModule, KeepBest, Recipe
 from ocrformer.training.fonts import OWN, FontError, load_faces
 from ocrformer.training.growth import grow
 from ocrformer.training.lines import Key
 from ocrformer.training.material import Task, _is_korean, gather
-from ocrformer.training.mixture import MixedSampler, Own, Real
+from ocrformer.training.mixture import MixedSampler, Own, Real, to_mixed_batch
 from tests.conftest import ROOT, TINY
 
 WORDS = (
@@ -174,6 +174,22 @@ def test_the_readmes_example_on_receipts(real_lines, fonts, tmp_path):
     before, after = (report for report in reports if report["data"] == "new lines")
     before, after = before["folded"], after["folded"]
     assert after["cer"] <= before["cer"] and after["f1"] >= before["f1"] and after["lines"] >= 20
+
+
+def test_replayed_lines_are_held_to_what_was_read_before(weights, monkeypatch):
+    module = FinetuneModule(load(weights), Recipe.by_size(100)).train()
+    monkeypatch.setattr(module, "log_dict", lambda *_, **__: None)
+    monkeypatch.setattr(module, "_schedule", lambda: SimpleNamespace(get_last_lr=lambda: [0.0]))
+    line = np.random.default_rng(0).integers(0, 256, (32, 100), dtype=np.uint8)
+    lines = [(line, module.charset.encode(word), old) for word, old in (("amber", False), ("birch", True))]
+    batch = to_mixed_batch(lines)
+    assert batch.old.tolist() == [False, True]
+    new = batch._replace(old=torch.zeros(2, dtype=torch.bool))
+    assert module.training_step(batch, 0).item() == pytest.approx(module.training_step(new, 0).item(), abs=1e-4)
+    with torch.no_grad():
+        module.network.ctc_head.bias += torch.randn_like(module.network.ctc_head.bias)
+    held, free = module.training_step(batch, 0), module.training_step(new, 0)
+    assert held.item() > free.item() + 0.01
 
 
 @pytest.mark.parametrize(("old", "kept"), [(0.10, [0.20, 0.15, 0.10]), (0.20, [0.20])], ids=["remembered", "forgotten"])

@@ -22,7 +22,6 @@ from ocrformer.model.positions import positions_2d
 Batch = tuple[Tensor, Tensor]
 """Prepared lines, uint8 (B, 1, height, W) with W a multiple of 4, and their true widths (B,) in pixels."""
 
-
 _LONGEST = 8192  # pixels of a strip: three rows of its features still fit the second cache of a core
 _STEP = 256  # lengths of strips are multiples of this many pixels
 

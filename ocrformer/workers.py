@@ -1,4 +1,4 @@
-"""Threads that each run torch on one core.
+"""Threads that each run torch on one core; with a single one, the caller's own.
 
 Small batches side by side are faster than one batch whose every operation is split among cores: at 2 cores by a fifth
 for hundreds of lines, twice for a few. What a batch computes does not depend on which thread does it.
@@ -33,7 +33,7 @@ def cores() -> int:
 
 
 class Workers:
-    """A pool of one-core threads, started at first use.
+    """A pool of one-core threads, started at first use; none if the caller's thread is enough.
 
     Args:
         count: Threads.
@@ -45,7 +45,7 @@ class Workers:
         self._lock = Lock()
 
     def map(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> list[Result]:
-        """Results of all jobs, in order; the first job is begun first. A single worker is the caller's own thread."""
+        """Results of all jobs, in order; the first job is begun first."""
         if self.count == 1:
             return [work(job) for job in jobs]
         with self._lock:

@@ -125,6 +125,8 @@ class Batcher:
     async def _without(self, batch: list[_Waiting], error: Exception) -> None:
         """Answer a batch that failed: each line alone, so that only the faulty one's caller hears of the error."""
         for one in batch:
+            if one.result.done():  # its caller has gone
+                continue
             try:
                 if len(batch) == 1:
                     raise error

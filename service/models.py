@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.synchronize import Barrier
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ logger = logging.getLogger("ocrformer.service")
 Pixels = npt.NDArray[np.uint8]
 """A prepared line."""
 _WARM = [np.full((32, 256), 255, np.uint8)]  # the first reading is slow: nobody should wait for it
+_STARTING = 120  # seconds that processes which are ready wait for the others
 _reader: OCRformer | None = None  # of a model process
 
 
@@ -30,7 +32,7 @@ class Models:
     """The model, once for each batch that may be read at a time.
 
     Args:
-        reader: Reads here, in a thread, if `count` is 1; else its weights are loaded by as many processes.
+        reader: Reads here, in a thread, if `count` is 1; else as many processes load its weights.
         runtime: As for `OCRformer.from_pretrained`.
         count: Batches at a time.
     """
@@ -40,15 +42,17 @@ class Models:
         self._reader = reader
         self._source = (str(reader.path), str(reader.device), runtime)
         self._executor = self._start()
+        self._restart = asyncio.Lock()
 
     def _start(self) -> Executor:
         if self.count == 1:
             self._reader.read(_WARM)
             return ThreadPoolExecutor(1, "model")
         spawn = multiprocessing.get_context("spawn")  # threads of this process would not survive a fork
-        executor = ProcessPoolExecutor(self.count, spawn, _load, self._source)
-        for ready in [executor.submit(_read, _WARM, DecodeOptions()) for _ in range(self.count)]:
-            ready.result()
+        all_ready = spawn.Barrier(self.count)
+        executor = ProcessPoolExecutor(self.count, spawn, _load, (*self._source, all_ready))
+        for job in [executor.submit(int) for _ in range(self.count)]:  # each starts a process
+            job.result()
         return executor
 
     async def read(self, lines: Sequence[Pixels], options: DecodeOptions) -> list[Line]:
@@ -60,9 +64,12 @@ class Models:
         try:
             return await loop.run_in_executor(executor, _read, lines, options)
         except BrokenProcessPool:
-            if executor is self._executor:
-                logger.error("a model process has died; starting new ones")
-                self._executor = await loop.run_in_executor(None, self._start)
+            async with self._restart:
+                if executor is self._executor:
+                    logger.error("a model process has died; starting new ones")
+                    for process in multiprocessing.active_children():
+                        process.kill()  # the rest of a broken pool is of no use
+                    self._executor = await loop.run_in_executor(None, self._start)
             return await loop.run_in_executor(self._executor, _read, lines, options)
 
     def shutdown(self) -> None:
@@ -70,13 +77,16 @@ class Models:
         self._executor.shutdown()
 
 
-def _load(weights: str, device: str, runtime: str) -> None:
+def _load(weights: str, device: str, runtime: str, all_ready: Barrier) -> None:
     """Make this process ready to read, on one core."""
     global _reader
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; what is in flight is answered first
+    for stop in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; what is in flight is answered first
+        signal.signal(stop, signal.SIG_IGN)
     threading.Thread(target=_follow, daemon=True).start()
     torch.set_num_threads(1)
     _reader = OCRformer.from_pretrained(weights, device, runtime)
+    _reader.read(_WARM)
+    all_ready.wait(_STARTING)
 
 
 def _follow() -> None:

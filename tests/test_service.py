@@ -331,6 +331,7 @@ def test_shutdown_answers_what_is_in_flight(model, tmp_path):
         response = asyncio.run(ask())
     assert response.status_code == 200
     assert len(response.json()["images"]) == 40
+    assert "has died" not in (tmp_path / "serve.log").read_text()
 
 
 def test_serve_command_and_logs(model, tmp_path):

@@ -247,13 +247,21 @@ def test_models_read_what_the_reader_reads_and_outlive_a_death(tmp_path, count):
     models = Models(reader, "torch", count)
     first = model_processes()
     assert len(first) == (0 if count == 1 else count)
-    assert [line.text for line in asyncio.run(models.read(lines, DecodeOptions()))] == expected
+
+    async def twice():
+        batches = [models.read(lines, DecodeOptions()) for _ in range(2)]
+        return [[line.text for line in read] for read in await asyncio.gather(*batches)]
+
     for process in first:
+        process.terminate()  # as a service manager does to all of a group: they wait for the service's word
+    assert asyncio.run(twice()) == [expected] * 2 and model_processes() == first
+    for process in first[:1]:
         process.kill()
-    assert [line.text for line in asyncio.run(models.read(lines, DecodeOptions()))] == expected
-    assert len(model_processes()) == len(first) and not set(model_processes()) & set(first)
+    assert asyncio.run(twice()) == [expected] * 2
+    second = model_processes()
+    assert len(second) == len(first) and not set(second) & set(first)
     models.shutdown()
-    assert not psutil.wait_procs(model_processes(), 10)[1]
+    assert not psutil.wait_procs(first + second, 10)[1]
 
 
 def test_model_processes_end_with_the_service(tmp_path):

@@ -21,6 +21,7 @@ from ocrformer.model.frozen import frozen, judge
 from ocrformer.model.network import Bundle, Encoded, stacked
 from ocrformer.model.strip import Batch
 from ocrformer.reading import Reading
+from ocrformer.repeats import alike, recounted
 
 Encoder = Callable[[Sequence[Batch]], list[Encoded]]
 """Batches of prepared lines to what is known of them."""
@@ -46,6 +47,7 @@ class Recogniser:
 
     def __init__(self, bundle: Bundle, encoder: Encoder | None = None) -> None:
         self.charset = bundle.charset
+        self._alike = alike(bundle.charset)
         self.device = next(bundle.network.parameters()).device
         self.precision = torch.bfloat16 if encoder is None and fast_bfloat16(self.device) else torch.float32
         self.frozen = frozen(bundle.network, self.precision)
@@ -119,6 +121,7 @@ class Recogniser:
             return self._verified(memory, drafts, limits, bias)
         margins = [path.score - math.log1p(-math.exp(min(path.score, _SURE))) - _SLACK for path in paths]
         texts, scored = decoding.verify(self._judge, memory, drafts, limits, bias, margins=margins)
+        texts = [recounted(text, draft, self._alike) for text, draft in zip(texts, drafts, strict=True)]
         return decoding.choose(texts, scored, paths, log_probs, frames)
 
     def _verified(

@@ -9,9 +9,10 @@ import torch
 
 from ocrformer import ctc, decoding
 from ocrformer.beam import beam
-from ocrformer.charset import BLANK, EOS, SPECIALS
+from ocrformer.charset import BLANK, EOS, SPECIALS, Charset
 from ocrformer.decoding import Hypothesis
 from ocrformer.model.decoder import Decoder
+from ocrformer.repeats import alike, recounted
 from tests.conftest import TINY
 
 VOCABULARY = 40
@@ -250,3 +251,26 @@ def test_a_path_shares_its_score_out_by_doubt():
 def test_an_empty_path_is_as_sure_as_its_blanks():
     (path,) = ctc.best_paths(torch.tensor([[[0.9, 0.1], [0.8, 0.2]]]).log(), torch.tensor([2]))
     assert path.ids == [] and np.exp(path.log_probs).tolist() == pytest.approx([0.72])
+
+
+def hypothesis(ids):
+    return Hypothesis(list(ids), -np.arange(1.0, len(ids) + 2, dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("text", "draft", "expected"),
+    [
+        ("xxxxxx", "xxXXxXxx", "xxxxxxxx"),  # the decoder's letters, CTC's count
+        ("ab.......c", "ab.....c", "ab.....c"),
+        ("book", "bok", "book"),  # short repeats are read like all else
+        ("axxxxxx", "bxxxxxxxx", "axxxxxx"),  # other differences: for the probabilities to decide
+        ("", "xxxxx", ""),
+        ("same", "same", "same"),
+    ],
+)
+def test_long_repeats_are_counted_by_ctc(text, draft, expected):
+    charset = Charset.default()
+    told = recounted(hypothesis(charset.encode(text)), charset.encode(draft), alike(charset))
+    assert charset.decode(told.ids) == expected
+    assert len(told.log_probs) == len(expected) + 1
+    assert told.log_probs[-1] == -len(text) - 1  # the end's

@@ -157,12 +157,11 @@ def test_words_need_not_be_known(reader, write):
 @pytest.mark.parametrize("unit", ["0", "l", ".", "-", "ha ", "8", "x", "no "])
 def test_repeats_are_neither_lost_nor_lengthened(reader, write, unit):
     """In a face of equal widths: CTC cannot spell equal neighbours nearer than 8 pixels (see the model card)."""
-    truths = [(unit * count).strip() for count in range(1, 41)]
+    lone = 2 if unit == "." else 1  # a dot alone may be a speck
+    truths = [(unit * count).strip() for count in range(lone, 41)]
     read = texts(reader, [write(truth, "DejaVuSansMono.ttf") for truth in truths])
     wrong = [pair for pair in zip(truths, read, strict=True) if len(set(map(_marks, pair))) > 1]
-    # an x in doubt between its cases leaves the count to the decoder, which loses one in 11 of 40 lengths
-    assert len(wrong) <= (11 if unit == "x" else 0), wrong
-    assert all(len(seen) <= len(truth) for truth, seen in wrong)
+    assert not wrong
 
 
 def _marks(text):

@@ -28,8 +28,8 @@ from ocrformer.workers import Workers
 
 _MANY = 256  # lines after which memory is given back
 
-Batch = tuple[int, list[int]]
-"""Padded width, and indices of lines."""
+Group = tuple[int, list[int]]
+"""Padded width, and indices of lines that share it."""
 
 
 def weights_path(name_or_path: str | os.PathLike[str]) -> Path:
@@ -156,7 +156,7 @@ class OCRformer:
         return attend(self.network, self.charset, line, reading.ids)
 
     def _read_pieces(self, lines: Sequence[Pixels], options: DecodeOptions) -> list[Reading]:
-        def read(bunch: list[Batch]) -> list[Reading]:
+        def read(bunch: list[Group]) -> list[Reading]:
             padded = [collate([lines[i] for i in indices], width) for width, indices in bunch]
             tensors = [(torch.from_numpy(images), torch.from_numpy(widths)) for images, widths in padded]
             return self.recogniser.read(tensors, options)
@@ -203,7 +203,7 @@ def _keep_few_kernels() -> None:
     os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
 
 
-def _bunches(lines: Sequence[Pixels], pixels: int, workers: int) -> list[list[Batch]]:
+def _bunches(lines: Sequence[Pixels], pixels: int, workers: int) -> list[list[Group]]:
     """Bunches of about equal work, wide lines first: batches of equal padded width that the network reads together.
 
     Args:

@@ -179,6 +179,7 @@ def test_the_readmes_example_on_receipts(real_lines, fonts, tmp_path):
 def test_replayed_lines_are_held_to_what_was_read_before(weights, monkeypatch):
     module = FinetuneModule(load(weights), Recipe.by_size(100)).train()
     monkeypatch.setattr(module, "log_dict", lambda *_, **__: None)
+    monkeypatch.setattr(module, "log", lambda *_: None)
     monkeypatch.setattr(module, "_schedule", lambda: SimpleNamespace(get_last_lr=lambda: [0.0]))
     line = np.random.default_rng(0).integers(0, 256, (32, 100), dtype=np.uint8)
     lines = [(line, module.charset.encode(word), old) for word, old in (("amber", False), ("birch", True))]

@@ -99,4 +99,4 @@ class Backbone(nn.Module):
         keep = _keep(used, 4, images.dtype)
         for stage in self.stages:
             x = stage(x, keep)
-        return x if self.flatten_rows is None else self.flatten_rows(x)
+        return x if self.flatten_rows is None else self.flatten_rows(x) * keep

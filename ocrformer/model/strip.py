@@ -2,8 +2,8 @@
 
 Batches of a few lines cost their operations more than their arithmetic, and every new shape costs its kernels. On a
 strip all lines share each operation but attention, and whatever the lines, there are few lengths of strips. Between two
-lines there is one empty column of the feature map, which is all that a 3x3 convolution sees of a neighbour: no bit
-changes.
+lines there is one empty column of the feature map, which is all that a 3x3 convolution sees of a neighbour. In bfloat16
+no bit changes; in float32, where one line alone is multiplied otherwise than several, the last ones may.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ocrformer.model.positions import positions_2d
 Batch = tuple[Tensor, Tensor]
 """Prepared lines, uint8 (B, 1, height, W) with W a multiple of 4, and their true widths (B,) in pixels."""
 
-_LONGEST = 8192  # pixels of a strip: three rows of its features still fit the second cache of a core
+_LONGEST = 8192  # pixels of a strip of several batches: three rows of its features still fit the second cache of a core
 _STEP = 256  # lengths of strips are multiples of this many pixels
 
 

@@ -117,7 +117,7 @@ class FinetuneModule(LineModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Loss of one batch, and of what has changed in the reading of its replayed lines."""
-        inputs, offsets = self.drawn(batch)
+        inputs, offsets = self.disturbed(batch)
         now = self.network(batch.images, batch.widths, inputs, offsets=offsets)
         loss = self.loss(batch, *now)
         if not batch.old.any():
@@ -130,7 +130,9 @@ class FinetuneModule(LineModule):
             drift(logits[batch.old], was, real, old.lengths.sum())
             for logits, was, real in zip(now[:2], before[:2], places, strict=True)
         )
-        return loss + _HOLD * (self.ctc_weight * ctc + (1 - self.ctc_weight) * text)
+        moved = self.ctc_weight * ctc + (1 - self.ctc_weight) * text
+        self.log("train/drift", moved)
+        return loss + _HOLD * moved
 
     def train(self, mode: bool = True) -> FinetuneModule:
         """Set the mode of all parts but batch norm."""

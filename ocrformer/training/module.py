@@ -76,10 +76,10 @@ class LineModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Loss of one batch; what is random depends on the step alone, so that a resumed run repeats it."""
-        inputs, offsets = self.drawn(batch)
+        inputs, offsets = self.disturbed(batch)
         return self.loss(batch, *self.network(batch.images, batch.widths, inputs, offsets=offsets))
 
-    def drawn(self, batch: Batch) -> tuple[Tensor, tuple[int, int]]:
+    def disturbed(self, batch: Batch) -> tuple[Tensor, tuple[int, int]]:
         """Decoder inputs with some wrong characters, and the first column and token of this step's positions."""
         draw = Random(f"step:{self.global_step}:{self.global_rank}")
         offsets = (0, 0)

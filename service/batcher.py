@@ -9,13 +9,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
 from ocrformer import DecodeOptions, Line
+from ocrformer.image import Pixels
 
-Pixels = npt.NDArray[np.uint8]
-"""A prepared line."""
 Read = Callable[[Sequence[Pixels], DecodeOptions], Awaitable[list[Line]]]
 Observe = Callable[[int, float, float], None]
 """Told of each batch: its lines, the longest wait in seconds, the model's seconds."""

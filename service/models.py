@@ -14,15 +14,13 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Barrier
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from ocrformer import DecodeOptions, Line, OCRformer
+from ocrformer.image import Pixels
 
 logger = logging.getLogger("ocrformer.service")
 
-Pixels = npt.NDArray[np.uint8]
-"""A prepared line."""
 _WARM = [np.full((32, 256), 255, np.uint8)]  # the first reading is slow: nobody should wait for it
 _STARTING = 120  # seconds that processes which are ready wait for the others
 _reader: OCRformer | None = None  # of a model process

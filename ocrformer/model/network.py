@@ -94,12 +94,7 @@ class Network(nn.Module):
     def look(self, images: Tensor, widths: Tensor, *, offset: int = 0) -> tuple[Tensor, Tensor]:
         """What the encoder is given: tokens (B, rows * columns, d) and the column mask (B, columns)."""
         used = inside(widths, images.shape[-1])
-        features = self.features(images, used)
-        _, rows, columns, channels = features.shape
-        tokens = features + positions_2d(rows, columns, channels, offset=offset, device=images.device).to(
-            features.dtype
-        )
-        return tokens.flatten(1, 2), used[:, ::STRIDE]
+        return self.placed(self.features(images, used), offset=offset), used[:, ::STRIDE]
 
     def features(self, images: Tensor, used: Tensor) -> Tensor:
         """Feature map (B, rows, columns, d) of pictures (B, 1, height, W), zero where `used` (B, W) is False."""
@@ -107,6 +102,12 @@ class Network(nn.Module):
         ink = ink.to(self.ctc_head.weight.dtype).contiguous(memory_format=torch.channels_last)
         out: Tensor = self.backbone(ink, used).permute(0, 2, 3, 1)
         return out
+
+    def placed(self, features: Tensor, *, offset: int = 0) -> Tensor:
+        """Feature maps (B, rows, columns, d) with their positions, as tokens (B, rows * columns, d)."""
+        _, rows, columns, channels = features.shape
+        places = positions_2d(rows, columns, channels, offset=offset, device=features.device)
+        return (features + places.to(features.dtype)).flatten(1, 2)
 
     def token_mask(self, mask: Tensor) -> Tensor:
         """Boolean (B, columns) -> (B, rows * columns)."""

@@ -8,7 +8,7 @@ no bit changes; in float32, where one line alone is multiplied otherwise than se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -17,7 +17,6 @@ from torch.nn import functional as F
 from ocrformer.image import PAPER
 from ocrformer.model.backbone import inside
 from ocrformer.model.network import STRIDE, Encoded, Network
-from ocrformer.model.positions import positions_2d
 
 Batch = tuple[Tensor, Tensor]
 """Prepared lines, uint8 (B, 1, height, W) with W a multiple of 4, and their true widths (B,) in pixels."""
@@ -44,26 +43,28 @@ def _encode(network: Network, batches: Sequence[Batch]) -> list[Encoded]:
     if len(batches) == 1:
         return [network.encode(*batches[0])]
     used = [F.pad(inside(widths, images.shape[-1]), (0, STRIDE)) for images, widths in batches]
-    pictures = [F.pad(images, (0, STRIDE), value=PAPER)[:, 0] for images, _ in batches]
-    columns = [mask.numel() // STRIDE for mask in used]
-    room = -sum(columns) % (_STEP // STRIDE)
-    strip = torch.cat([picture.transpose(0, 1).flatten(1) for picture in pictures], dim=1)  # (height, all widths)
-    strip = F.pad(strip, (0, STRIDE * room), value=PAPER)
-    inked = F.pad(torch.cat([mask.flatten() for mask in used]), (0, STRIDE * room))
+    pictures = [F.pad(images, (0, STRIDE), value=PAPER)[:, 0] for images, _ in batches]  # (B, height, W + 4)
+    room = -sum(mask.numel() for mask in used) % _STEP
+    strip = F.pad(
+        torch.cat([picture.transpose(0, 1).flatten(1) for picture in pictures], dim=1), (0, room), value=PAPER
+    )
+    inked = F.pad(torch.cat([mask.flatten() for mask in used]), (0, room))
     (features,) = network.features(strip[None, None], inked[None])  # (rows, all columns, d)
     masks = [mask[:, :-STRIDE:STRIDE] for mask in used]  # (B, columns)
-    parts = torch.split(features, [*columns, room], dim=1)[:-1]
-    tokens = [_tokens(part, mask) for part, mask in zip(parts, masks, strict=True)]
+    tokens = [network.placed(part).flatten(0, 1) for part in _apart(features, masks)]
     memory = network.encoder.several(torch.cat(tokens), [network.token_mask(mask) for mask in masks])
     memories = torch.split(memory, [len(part) for part in tokens])
-    shaped = [part.view(len(mask), -1, part.shape[1]) for part, mask in zip(memories, masks, strict=True)]
-    return [network.understood(part, mask) for part, mask in zip(shaped, masks, strict=True)]
+    return [
+        network.understood(part.view(len(mask), -1, part.shape[1]), mask)
+        for part, mask in zip(memories, masks, strict=True)
+    ]
 
 
-def _tokens(features: Tensor, mask: Tensor) -> Tensor:
-    """Feature map of a batch's lines side by side, (rows, B * (columns + 1), d), to (B * rows * columns, d)."""
+def _apart(features: Tensor, masks: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Feature map of a strip, (rows, all columns, d), to those of each batch's lines, (B, rows, columns, d)."""
     rows, _, channels = features.shape
-    batch, columns = mask.shape
-    apart = features.view(rows, batch, columns + 1, channels)[:, :, :-1].transpose(0, 1)  # (B, rows, columns, d)
-    places = positions_2d(rows, columns, channels, device=features.device)
-    return (apart + places.to(features.dtype)).flatten(0, 2)
+    start = 0
+    for batch, columns in (mask.shape for mask in masks):
+        end = start + batch * (columns + 1)
+        yield features[:, start:end].view(rows, batch, columns + 1, channels)[:, :, :-1].transpose(0, 1)
+        start = end

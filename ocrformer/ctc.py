@@ -74,24 +74,24 @@ def align(log_probs: npt.NDArray[np.float32], ids: Sequence[int]) -> npt.NDArray
     """
     states = np.full(2 * len(ids) + 1, BLANK)
     states[1::2] = ids
-    may_skip = np.zeros(len(states), bool)
-    may_skip[3::2] = states[3::2] != states[1:-2:2]
+    skip = np.full(len(states), -np.inf, np.float32)  # from one character to the next without a blank
+    skip[3::2][states[3::2] != states[1:-2:2]] = 0
     emit = log_probs[:, states]  # (T, S)
-    best = np.full(len(states), -np.inf, np.float32)
-    best[:2] = emit[0, :2]
-    back = np.zeros(emit.shape, np.int8)
+    best = np.full((len(emit), 2 + len(states)), -np.inf, np.float32)  # from nowhere into the first two states
+    best[0, 2:4] = emit[0, :2]
     for time in range(1, len(emit)):
-        stay, step, skip = best, np.append(-np.inf, best[:-1]), np.append([-np.inf, -np.inf], best[:-2])[: len(best)]
-        options = np.stack((stay, step, np.where(may_skip, skip, -np.inf)))
-        back[time] = options.argmax(axis=0)
-        best = options.max(axis=0) + emit[time]
-    state = len(states) - 1 if best[-1] >= best[-2:][0] else len(states) - 2
-    if not np.isfinite(best[state]):
+        before = best[time - 1]
+        best[time, 2:] = emit[time] + np.maximum(np.maximum(before[2:], before[1:-1]), before[:-2] + skip)
+    state = len(states) - 1 if best[-1, -1] >= best[-1, -2] else len(states) - 2
+    if not np.isfinite(best[-1, 2 + state]):
         return ((np.arange(len(ids)) + 0.5) * len(emit) / max(1, len(ids))).astype(np.int64)
     path = np.empty(len(emit), np.int64)
-    for time in range(len(emit) - 1, -1, -1):
-        path[time] = state
-        state -= int(back[time, state])
+    path[-1] = state
+    for time in range(len(emit) - 1, 0, -1):
+        skipped, stepped, stayed = best[time - 1, state : state + 3].tolist()
+        skipped += skip[state]
+        state -= 0 if stayed >= max(stepped, skipped) else 1 if stepped >= skipped else 2
+        path[time - 1] = state
     score = np.where(path % 2 == 1, emit[np.arange(len(emit)), path], -np.inf)
     return np.array([_peak(score, path == 2 * i + 1) for i in range(len(ids))], np.int64)
 

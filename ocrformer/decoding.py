@@ -5,6 +5,7 @@ Ids and log-probabilities only. Every function is free of state, so that many th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,17 +13,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ocrformer import ctc
 from ocrformer.charset import BLANK, BOS, EOS, SPECIALS
-from ocrformer.model.attention import KVCache
+from ocrformer.model.attention import KVCache, Packing
 from ocrformer.model.decoder import Decoder, Memory
 
 _MAX_PASSES = 16
 """Verification passes before the rest of a line is decoded step by step."""
-_STEP = 16
-"""Passes cover multiples of so many tokens, and powers of two of lines: each new shape of a matrix costs a CPU a new
-kernel, whose making takes longer than the arithmetic."""
+_STEP = 8
+"""Passes cover multiples of so many tokens a line, and powers of two of lines: each new shape of a matrix costs a CPU a
+new kernel, whose making takes longer than the arithmetic."""
+_TOKENS = 64
+"""And multiples of so many tokens in all."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,12 @@ class Hypothesis:
         ids: Character ids, without BOS and EOS.
         log_probs: Decoder log-probability of each id and of EOS after them, (len(ids) + 1,); without the EOS where
             the line was cut at its limit.
+        lead: By how much, in nats, the least certain of them was more probable than any other; 0 if not known.
     """
 
     ids: list[int]
     log_probs: npt.NDArray[np.float32]
+    lead: float = 0.0
 
     @property
     def score(self) -> float:
@@ -59,21 +65,23 @@ def constraint(vocabulary: int, allowed: Sequence[int] | None, *, of_ctc: bool) 
 
 
 def _predict(
-    decoder: Decoder, memory: Memory, prefixes: Sequence[Sequence[int]], bias: Tensor, caches: list[KVCache], start: int
-) -> Tensor:
-    """Log-probabilities (B, T, V) of the token after each token of BOS + prefix that is not in the caches yet.
+    decoder: Decoder, memory: Memory, lines: Sequence[_Draft], bias: Tensor, caches: list[KVCache]
+) -> list[npt.NDArray[np.float32]]:
+    """Log-probabilities (T, V) of each line's open tokens if its draft is right, EOS included.
 
-    T covers the longest prefix, and B the lines of the memory, of which the last may have no prefix; caches hold
-    `start` tokens and are extended.
+    The memory may have more lines; caches hold what is done, and are extended.
     """
     device = memory.mask.device
-    length = -(-(1 + max(map(len, prefixes))) // _STEP) * _STEP
-    tokens = torch.full((len(memory.mask), length), BLANK)
-    tokens[:, 0] = BOS
-    for row, prefix in zip(tokens, prefixes, strict=False):
-        row[1 : 1 + len(prefix)] = torch.tensor(prefix, dtype=tokens.dtype)
-    logits: Tensor = decoder(tokens[:, start:].to(device), memory, caches=caches, position=start) + bias.to(device)
-    return logits.float().log_softmax(dim=-1)
+    spans = [(len(line.done), len(line.target())) for line in lines]
+    shape = len(memory.mask), -(-max(end for _, end in spans) // _STEP) * _STEP
+    tokens = np.full(shape, BLANK)
+    for row, line, (_, end) in zip(tokens, lines, spans, strict=False):
+        row[:end] = [BOS, *line.target()[:-1]]
+    packing = Packing.of(spans, shape, _TOKENS).to(device)
+    logits = decoder(torch.from_numpy(tokens).to(device), memory, caches=caches, packing=packing) + bias.to(device)
+    lengths = [end - start for start, end in spans]
+    log_probs = logits[: sum(lengths)].float().log_softmax(dim=-1)
+    return [part.numpy() for part in log_probs.cpu().split(lengths)]
 
 
 class _Draft:
@@ -87,6 +95,7 @@ class _Draft:
         self.draft = np.array(draft, np.int64)
         self.done: list[int] = []
         self.scores = np.zeros(0, np.float32)
+        self.lead = math.inf
         self._resume = 0  # where the draft goes on
         self._costs = np.arange(len(draft) + 1)  # edit distances of what is done to every beginning of the draft
 
@@ -94,20 +103,22 @@ class _Draft:
         """What the line would be if the rest of the draft were right."""
         return [*self.done, *self.draft[self._resume :].tolist(), EOS]
 
-    def advance(self, log_probs: npt.NDArray[np.float32], start: int, limit: int) -> bool:
+    def advance(self, log_probs: npt.NDArray[np.float32], limit: int) -> bool:
         """Accept what agrees with the decoder, and its correction; True once the line is complete.
 
         Args:
-            log_probs: Of the tokens from number `start` on, (T, V).
-            start: At most as many as are done.
+            log_probs: Of the open tokens, (T, V); altered.
             limit: Most tokens, EOS included.
         """
         open_ = np.append(self.draft[self._resume :], EOS)[: limit - len(self.done)]
-        log_probs = log_probs[len(self.done) - start :]
         best = log_probs[: len(open_)].argmax(axis=-1)
         differs = np.flatnonzero(best != open_)
         accepted = best[: differs[0] + 1] if differs.size else open_
-        self.scores = np.append(self.scores, log_probs[np.arange(len(accepted)), accepted])
+        places = np.arange(len(accepted))
+        scores = log_probs[places, accepted]
+        self.scores = np.append(self.scores, scores)
+        log_probs[places, accepted] = -np.inf  # what is left are the others
+        self.lead = min(self.lead, float((scores - log_probs[places].max(axis=-1)).min()))
         self.done += accepted[accepted != EOS].tolist()
         if not differs.size or accepted[-1] == EOS or len(self.done) >= limit:
             return True
@@ -161,13 +172,13 @@ def verify(
     active = list(range(len(lines)))
     scored: list[Hypothesis] = []
     given_up: set[int] = set()
-    part, caches, start = memory, decoder.new_caches(), 0
+    part, caches = memory, decoder.new_caches()
     for _ in range(_MAX_PASSES):
-        targets = [lines[i].target() for i in active]
-        log_probs = _predict(decoder, part, [t[:-1] for t in targets], bias, caches, start).cpu().numpy()
+        log_probs = _predict(decoder, part, [lines[i] for i in active], bias, caches)
         if not scored:
+            targets = [line.target() for line in lines]
             scored = [Hypothesis(t[:-1], v[np.arange(len(t)), t]) for v, t in zip(log_probs, targets, strict=True)]
-        going = [row for row, i in enumerate(active) if not lines[i].advance(log_probs[row], start, limits[i])]
+        going = [row for row, i in enumerate(active) if not lines[i].advance(log_probs[row], limits[i])]
         if margins is not None:
             hopeless = {i for i in active if lines[i].scores.sum() < scored[i].score + margins[i]}
             given_up |= hopeless
@@ -175,10 +186,9 @@ def verify(
         active = [active[row] for row in going]
         if not active:
             break
-        start = min(len(lines[i].done) for i in active) // _STEP * _STEP
         rows = torch.tensor(_filled(going), device=memory.mask.device)
-        part, caches = part.select(rows), [cache.first(start).select(rows) for cache in caches]
-    texts = [Hypothesis(line.done, line.scores) for line in lines]
+        part, caches = part.select(rows), [cache.select(rows) for cache in caches]
+    texts = [Hypothesis(line.done, line.scores, line.lead) for line in lines]
     if margins is None and active:
         part = part.select(torch.arange(len(active), device=memory.mask.device))
         for i, text in zip(active, greedy(decoder, part, [limits[i] for i in active], bias), strict=True):
@@ -227,8 +237,7 @@ def choose(
     texts: Sequence[Hypothesis],
     drafts: Sequence[Hypothesis],
     paths: Sequence[ctc.Path],
-    log_probs: Tensor,
-    frames: Tensor,
+    log_probs: Sequence[Tensor],
 ) -> list[Hypothesis]:
     """Where decoder and CTC texts differ, the one with the better joint log-probability, both heads weighing the same.
 
@@ -236,14 +245,14 @@ def choose(
         texts: What the decoder wrote.
         drafts: CTC texts as the decoder scores them.
         paths: CTC texts as the CTC head scores them.
-        log_probs: CTC log-probabilities (B, T, V).
-        frames: (B,).
+        log_probs: CTC log-probabilities (T, V) of each line.
     """
     chosen = list(texts)
     differing = [i for i, (text, draft) in enumerate(zip(texts, drafts, strict=True)) if text.ids != draft.ids]
     if differing:
-        rows = torch.tensor(differing, device=log_probs.device)
-        scores = ctc.score(log_probs[rows], frames[rows], [texts[i].ids for i in differing])
+        frames = torch.tensor([len(log_probs[i]) for i in differing])
+        padded = pad_sequence([log_probs[i] for i in differing], batch_first=True)
+        scores = ctc.score(padded, frames, [texts[i].ids for i in differing])
         for i, text_score in zip(differing, scores, strict=True):
             if drafts[i].score + paths[i].score > texts[i].score + text_score:
                 chosen[i] = drafts[i]

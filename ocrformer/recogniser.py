@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ocrformer import ctc, decoding
 from ocrformer.beam import beam
@@ -18,7 +19,7 @@ from ocrformer.decoding import Hypothesis
 from ocrformer.model import strip
 from ocrformer.model.decoder import Memory
 from ocrformer.model.frozen import frozen, judge
-from ocrformer.model.network import Bundle, Encoded, stacked
+from ocrformer.model.network import Bundle, Encoded
 from ocrformer.model.strip import Batch
 from ocrformer.reading import Reading
 from ocrformer.repeats import alike, recounted
@@ -32,9 +33,28 @@ more than four times as probable, which on real lines changes two texts in a tho
 
 _SLACK = 1e-3  # for rounding errors of log-probabilities
 
-_CERTAIN = math.log(0.73)
-"""Log-probability from which on a character chosen in bfloat16 is the one that float32 chooses: it leads every other by
-a nat, and over 64,000 characters of real lines the two precisions never differed by so much."""
+_CERTAIN = 1.0
+"""Nats by which a character chosen in bfloat16 must lead every other to be the one that float32 chooses: over 64,000
+characters of real lines the two precisions never differed by so much."""
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A line that CTC has read and the decoder is asked about.
+
+    Attributes:
+        number: Of the line.
+        path: What CTC reads.
+        log_probs: Of the CTC head, (frames, V).
+        memory: (N, d), with the padding of the line's batch.
+        mask: (N,).
+    """
+
+    number: int
+    path: ctc.Path
+    log_probs: Tensor
+    memory: Tensor
+    mask: Tensor
 
 
 class Recogniser:
@@ -68,50 +88,43 @@ class Recogniser:
         allowed = None if options.allowed is None else _allowed_ids(self.charset, options.allowed)
         bias = decoding.constraint(len(self.charset), allowed, of_ctc=True).to(self.device)
         readings: list[Reading] = []
-        asked: list[int] = []
-        drafts: list[ctc.Path] = []
-        doubtful: list[Encoded] = []
+        questions: list[_Question] = []
         there = [(images.to(self.device), widths.to(self.device)) for images, widths in batches]
         for encoded in self.encode(there):
-            encoded = replace(encoded, ctc=(encoded.ctc.float() + bias).log_softmax(dim=-1))
-            paths = ctc.best_paths(encoded.ctc, encoded.frames)
-            rows = [row for row, path in enumerate(paths) if _asks_decoder(path, options)]
-            if rows:
-                asked += [len(readings) + row for row in rows]
-                drafts += [paths[row] for row in rows]
-                doubtful.append(encoded.select(torch.tensor(rows, device=self.device)))
-            readings += [Reading(path.ids, path.log_probs, path.frames, path.ids) for path in paths]
-        if asked:
-            answers = self._ask(stacked(doubtful), drafts, allowed, options)
-            for i, answer in zip(asked, answers, strict=True):
-                readings[i] = answer
+            log_probs = (encoded.ctc.float() + bias).log_softmax(dim=-1)
+            for row, path in enumerate(ctc.best_paths(log_probs, encoded.frames)):
+                if _asks_decoder(path, options):
+                    scores = log_probs[row, : encoded.frames[row]]
+                    questions.append(_Question(len(readings), path, scores, encoded.memory[row], encoded.mask[row]))
+                readings.append(Reading(path.ids, path.log_probs, path.frames, path.ids))
+        for question, answer in zip(questions, self._answers(questions, allowed, options), strict=True):
+            readings[question.number] = answer
         return readings
 
-    def _ask(
-        self, encoded: Encoded, paths: Sequence[ctc.Path], allowed: Sequence[int] | None, options: DecodeOptions
+    def _answers(
+        self, questions: Sequence[_Question], allowed: Sequence[int] | None, options: DecodeOptions
     ) -> list[Reading]:
-        """What the decoder makes of lines that CTC has read; `encoded` has log-probabilities in place of logits."""
-        memory = self.frozen.decoder.remember(encoded.memory, encoded.mask)
+        """What the decoder makes of lines that CTC has read."""
+        if not questions:
+            return []
+        memory = pad_sequence([question.memory for question in questions], batch_first=True)
+        mask = pad_sequence([question.mask for question in questions], batch_first=True)
         bias = decoding.constraint(len(self.charset), allowed, of_ctc=False).to(self.device)
-        texts = self._decode(memory, paths, encoded.ctc, encoded.frames, bias, options)
+        texts = self._decode(self.frozen.decoder.remember(memory, mask), questions, bias, options)
         readings = []
-        for text, path, scores, frames in zip(texts, paths, encoded.ctc, encoded.frames.tolist(), strict=True):
-            where = path.frames if text.ids == path.ids else ctc.align(scores[:frames].cpu().numpy(), text.ids)
+        for text, question in zip(texts, questions, strict=True):
+            path = question.path
+            where = path.frames if text.ids == path.ids else ctc.align(question.log_probs.cpu().numpy(), text.ids)
             readings.append(Reading(text.ids, text.log_probs, where, path.ids))
         return readings
 
     def _decode(
-        self,
-        memory: Memory,
-        paths: Sequence[ctc.Path],
-        log_probs: Tensor,
-        frames: Tensor,
-        bias: Tensor,
-        options: DecodeOptions,
+        self, memory: Memory, questions: Sequence[_Question], bias: Tensor, options: DecodeOptions
     ) -> list[Hypothesis]:
         decoder = self.frozen.decoder
+        paths = [question.path for question in questions]
         drafts = [path.ids for path in paths]
-        limits = [int(n) + 1 for n in frames]  # no line has more characters than frames
+        limits = [len(question.log_probs) + 1 for question in questions]  # no line has more characters than frames
         if options.mode == "greedy":
             return decoding.greedy(decoder, memory.float(), limits, bias)
         if options.mode == "beam":
@@ -122,7 +135,7 @@ class Recogniser:
         margins = [path.score - math.log1p(-math.exp(min(path.score, _SURE))) - _SLACK for path in paths]
         texts, scored = decoding.verify(self._judge, memory, drafts, limits, bias, margins=margins)
         texts = [recounted(text, draft, self._alike) for text, draft in zip(texts, drafts, strict=True)]
-        return decoding.choose(texts, scored, paths, log_probs, frames)
+        return decoding.choose(texts, scored, paths, [question.log_probs for question in questions])
 
     def _verified(
         self, memory: Memory, drafts: Sequence[list[int]], limits: Sequence[int], bias: Tensor
@@ -132,7 +145,7 @@ class Recogniser:
         if self.precision == torch.float32:
             return decoding.verify(decoder, memory, drafts, limits, bias)[0]
         texts, _ = decoding.verify(self._judge, memory, drafts, limits, bias, margins=[-math.inf] * len(drafts))
-        doubtful = [i for i, text in enumerate(texts) if text.log_probs.min() < _CERTAIN]
+        doubtful = [i for i, text in enumerate(texts) if text.lead < _CERTAIN]
         if doubtful:
             exact = memory.select(torch.tensor(doubtful, device=self.device)).float()
             again = [texts[i].ids for i in doubtful], [limits[i] for i in doubtful]

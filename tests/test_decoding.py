@@ -96,6 +96,21 @@ def test_verified_drafts_equal_greedy_decoding(kind):
 
 
 @torch.inference_mode()
+def test_lead_is_that_of_the_least_certain_character():
+    decoder, memory = toy(4)
+    bias = decoding.constraint(VOCABULARY, None, of_ctc=False)
+    truths = [h.ids for h in decoding.greedy(decoder, memory, [LIMIT] * 6, bias)]
+    drafts = drafts_of("one wrong", truths, random.Random(1))
+    verified, scored = decoding.verify(decoder, memory, drafts, [LIMIT] * 6, bias)
+    for row, text in enumerate(verified):
+        tokens = torch.tensor([[1, *text.ids]])
+        logits = decoder(tokens, memory.select(torch.tensor([row])))[0] + bias
+        top = logits[: len(text.log_probs)].log_softmax(-1).topk(2).values
+        assert text.lead == pytest.approx(float((top[:, 0] - top[:, 1]).min()), abs=TOLERANCE)
+    assert all(draft.lead == 0 for draft in scored)
+
+
+@torch.inference_mode()
 def test_lines_that_fall_behind_their_drafts_are_given_up():
     decoder, memory = toy(2)
     bias = decoding.constraint(VOCABULARY, None, of_ctc=False)
@@ -231,7 +246,7 @@ def test_joint_choice_weighs_both_heads():
         texts = [Hypothesis([5, 6], np.array([gap + bonus], np.float32)), Hypothesis([7], np.zeros(1, np.float32))]
         drafts = [Hypothesis([3, 4], np.zeros(1, np.float32)), Hypothesis([7], np.zeros(1, np.float32))]
         paths = [ctc.Path([3, 4], np.arange(2), spelt[0], np.zeros(2)), ctc.Path([7], np.arange(1), -9.0, np.zeros(1))]
-        chosen = decoding.choose(texts, drafts, paths, log_probs, frames)
+        chosen = decoding.choose(texts, drafts, paths, list(log_probs))
         assert chosen[0].ids == expected
         assert chosen[1].ids == [7]
 

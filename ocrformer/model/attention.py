@@ -36,11 +36,53 @@ class KVCache:
             return KVCache()
         return KVCache(self.keys[rows], self.values[rows])
 
-    def first(self, length: int) -> KVCache:
-        """The cache as it was after `length` positions."""
-        if self.keys is None or self.values is None:
-            return KVCache()
-        return KVCache(self.keys[:, :, :length], self.values[:, :, :length])
+    def fill(self, keys: Tensor, values: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
+        """Put the packed positions in their places beside those that were there before, and return all."""
+        if self.keys is not None and self.values is not None:
+            new = packing.padded(keys.new_ones(len(packing.index), 1))[:, None] > 0  # (B, 1, T, 1)
+            room = 0, 0, 0, keys.shape[2] - self.keys.shape[2]
+            keys = torch.where(new, keys, F.pad(self.keys, room))
+            values = torch.where(new, values, F.pad(self.values, room))
+        self.keys, self.values = keys, values
+        return keys, values
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Tokens of lines of unequal length without the padding between them, so that only attention pays for it.
+
+    Attributes:
+        index: Place of each token in the padded batch, B * T counted through, (S,).
+        shape: (B, T).
+    """
+
+    index: Tensor
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, spans: Sequence[tuple[int, int]], shape: tuple[int, int], multiple: int) -> Packing:
+        """Tokens start to end of each of B lines, line by line.
+
+        Args:
+            spans: Start and end in at most B lines, each within T; lines beyond them have no token.
+            shape: (B, T).
+            multiple: S is one of this, the first token being repeated at the end: every S costs a CPU new kernels.
+        """
+        index = torch.cat([torch.arange(start, end) + row * shape[1] for row, (start, end) in enumerate(spans)])
+        return cls(torch.cat((index, index[:1].expand(-len(index) % multiple))), shape)
+
+    def to(self, device: torch.device) -> Packing:
+        """The same on another device."""
+        return Packing(self.index.to(device), self.shape)
+
+    def packed(self, x: Tensor) -> Tensor:
+        """(B, T, d) -> (S, d)."""
+        return x.flatten(0, 1)[self.index]
+
+    def padded(self, x: Tensor) -> Tensor:
+        """(S, d) -> (B, T, d), zero where there is no token."""
+        batch, length = self.shape
+        return x.new_zeros(batch * length, x.shape[-1]).index_copy_(0, self.index, x).view(batch, length, -1)
 
 
 class MultiHeadAttention(nn.Module):
@@ -57,13 +99,21 @@ class MultiHeadAttention(nn.Module):
         """(B, T, d) -> (B, heads, T, d / heads)."""
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
-    def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values (B, heads, N, head size) of what is attended to, (B, N, d)."""
-        keys, values = self.key_value(memory).chunk(2, dim=-1)
+    def project(self, memory: Tensor, packing: Packing | None = None) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, heads, N, head size) of what is attended to, (B, N, d), or (S, d) if packed."""
+        both = self.key_value(memory)
+        keys, values = (both if packing is None else packing.padded(both)).chunk(2, dim=-1)
         return self.split(keys), self.split(values)
 
     def forward(
-        self, x: Tensor, keys: Tensor, values: Tensor, *, mask: Tensor | None = None, causal: bool = False
+        self,
+        x: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        *,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        packing: Packing | None = None,
     ) -> Tensor:
         """Attend from x (B, T, d) to keys and values (B, heads, N, head size).
 
@@ -73,13 +123,15 @@ class MultiHeadAttention(nn.Module):
             values: Likewise.
             mask: Boolean, broadcastable to (B, heads, T, N); True may be attended to.
             causal: x are the last T of the N positions, and each sees itself and those before it.
+            packing: Of x, if it is packed: (S, d).
 
         Returns:
-            (B, T, d).
+            The same shape as x.
         """
-        query = self.split(self.query(x))
-        attended = _attend(query, keys, values, mask, causal=causal)
-        out: Tensor = self.output(attended.transpose(1, 2).flatten(2))  # (B, heads, T, head) -> (B, T, d)
+        query = self.query(x)
+        query = self.split(query if packing is None else packing.padded(query))
+        attended = _attend(query, keys, values, mask, causal=causal).transpose(1, 2).flatten(2)  # (B, T, d)
+        out: Tensor = self.output(attended if packing is None else packing.packed(attended))
         return out
 
     def within(self, x: Tensor, masks: Sequence[Tensor]) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ocrformer.config import ModelConfig
-from ocrformer.model.attention import FeedForward, KVCache, MultiHeadAttention
+from ocrformer.model.attention import FeedForward, KVCache, MultiHeadAttention, Packing
 from ocrformer.model.positions import positions_1d
 
 
@@ -47,23 +47,32 @@ class DecoderLayer(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(config.d_model)
         self.feed_forward = FeedForward(config.d_model, config.feed_forward)
 
-    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor, cache: KVCache | None) -> Tensor:
-        """(B, T, d) -> (B, T, d).
+    def forward(
+        self,
+        x: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor,
+        cache: KVCache | None = None,
+        packing: Packing | None = None,
+    ) -> Tensor:
+        """(B, T, d) -> (B, T, d), or (S, d) -> (S, d) if x is packed.
 
         Without a cache the whole prefix is given; with one, x are the positions that it does not hold yet.
         """
-        x = self.look_back(x, cache)
-        x = x + self.cross_attention(self.cross_norm(x), keys, values, mask=mask)
+        x = self.look_back(x, cache, packing)
+        x = x + self.cross_attention(self.cross_norm(x), keys, values, mask=mask, packing=packing)
         out: Tensor = x + self.feed_forward(self.feed_forward_norm(x))
         return out
 
-    def look_back(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
+    def look_back(self, x: Tensor, cache: KVCache | None = None, packing: Packing | None = None) -> Tensor:
         """The first of the three steps: masked self-attention."""
         normed = self.self_norm(x)
-        keys, values = self.self_attention.project(normed)
+        keys, values = self.self_attention.project(normed, packing)
+        causal = keys.shape[2] > 1
         if cache is not None:
-            keys, values = cache.append(keys, values)
-        out: Tensor = x + self.self_attention(normed, keys, values, causal=x.shape[1] > 1)
+            keys, values = cache.append(keys, values) if packing is None else cache.fill(keys, values, packing)
+        out: Tensor = x + self.self_attention(normed, keys, values, causal=causal, packing=packing)
         return out
 
     def explained(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,20 +105,29 @@ class Decoder(nn.Module):
         return Memory([k for k, _ in projected], [v for _, v in projected], mask)
 
     def forward(
-        self, tokens: Tensor, memory: Memory, *, caches: list[KVCache] | None = None, position: int = 0
+        self,
+        tokens: Tensor,
+        memory: Memory,
+        *,
+        caches: list[KVCache] | None = None,
+        position: int = 0,
+        packing: Packing | None = None,
     ) -> Tensor:
-        """Logits (B, T, V) for the token after each of tokens (B, T).
+        """Logits (B, T, V) for the token after each of tokens (B, T), or (S, V) for those that are packed.
 
         Args:
-            tokens: Ids, beginning with BOS; with caches, only those not yet in the caches.
+            tokens: Ids, beginning with BOS; with caches, only those not yet in the caches, unless packed.
             memory: From `remember`.
             caches: One per layer, extended in place.
             position: Number of the first token given.
+            packing: The tokens not yet in the caches, whose logits are wanted; all without it.
         """
         x = self.embed(tokens, position).to(memory.keys[0].dtype)
+        x = x if packing is None else packing.packed(x)
         mask = memory.mask[:, None, None]
         for index, layer in enumerate(self.layers):
-            x = layer(x, memory.keys[index], memory.values[index], mask, None if caches is None else caches[index])
+            cache = None if caches is None else caches[index]
+            x = layer(x, memory.keys[index], memory.values[index], mask, cache, packing)
         return F.linear(self.norm(x.to(self.norm.weight.dtype)), self.embedding.weight)
 
     def embed(self, tokens: Tensor, position: int = 0) -> Tensor:
@@ -139,7 +157,7 @@ class Decoder(nn.Module):
         for layer, keys, values in zip(self.layers, memory.keys, memory.values, strict=True):
             assert isinstance(layer, DecoderLayer)
             paid.append(layer.memories(x))
-            x = layer(x, keys, values, mask, None)
+            x = layer(x, keys, values, mask)
         return paid
 
     def new_caches(self) -> list[KVCache]:

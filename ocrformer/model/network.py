@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ocrformer.charset import Charset
 from ocrformer.config import ModelConfig
@@ -46,22 +44,6 @@ class Encoded:
     mask: Tensor
     ctc: Tensor
     frames: Tensor
-
-    def select(self, rows: Tensor) -> Encoded:
-        """Some of the lines."""
-        return Encoded(self.memory[rows], self.mask[rows], self.ctc[rows], self.frames[rows])
-
-
-def stacked(parts: Sequence[Encoded]) -> Encoded:
-    """The lines of all parts in one, padded to the widest."""
-    tokens = max(part.memory.shape[1] for part in parts)
-    frames = max(part.ctc.shape[1] for part in parts)
-    return Encoded(
-        torch.cat([F.pad(part.memory, (0, 0, 0, tokens - part.memory.shape[1])) for part in parts]),
-        torch.cat([F.pad(part.mask, (0, tokens - part.mask.shape[1])) for part in parts]),
-        torch.cat([F.pad(part.ctc, (0, 0, 0, frames - part.ctc.shape[1])) for part in parts]),
-        torch.cat([part.frames for part in parts]),
-    )
 
 
 class Network(nn.Module):

@@ -25,8 +25,6 @@ from ocrformer.reader import OCRformer
 
 logger = logging.getLogger(__name__)
 
-_ALIKE = 64  # lines that are read together where decoders are compared
-
 
 @dataclass(frozen=True)
 class Rate:
@@ -113,8 +111,16 @@ def start_up(path: Path, model: str) -> float:
     return statistics.median(taken[1:])
 
 
-def decoder_cost(reader: OCRformer, paths: Sequence[Path], modes: Sequence[str]) -> tuple[dict[str, float], int | None]:
+def decoder_cost(
+    reader: OCRformer, paths: Sequence[Path], modes: Sequence[str], together: int
+) -> tuple[dict[str, float], int | None]:
     """What decoding adds to encoding and CTC, batch by batch in turns.
+
+    Args:
+        reader: Whose decoder is measured.
+        paths: Image files, read in the order of their widths.
+        modes: Of them those that ask the decoder.
+        together: Lines in a batch.
 
     Returns:
         Microseconds of one core per decoded character by mode, and in how many lines `draft` and `greedy` differ, if
@@ -123,8 +129,8 @@ def decoder_cost(reader: OCRformer, paths: Sequence[Path], modes: Sequence[str])
     lines = sorted((reader.prepare(path) for path in paths), key=lambda line: line.shape[1])
     modes = [mode for mode in modes if mode not in ("ctc", "beam")]
     spent, texts = defaultdict[str, float](float), defaultdict[str, list[str]](list)
-    for start in range(0, len(lines), _ALIKE):
-        batch = lines[start : start + _ALIKE]
+    for start in range(0, len(lines), together):
+        batch = lines[start : start + together]
         reader.read_prepared(batch)
         for mode in ("ctc", *modes):
             taken, read = _timed(lambda batch=batch, mode=mode: reader.read_prepared(batch, DecodeOptions(mode=mode)))  # type: ignore[misc]

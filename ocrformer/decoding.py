@@ -71,6 +71,8 @@ def _predict(
 
     The memory may have more lines; caches hold what is done, and are extended.
     """
+    if len(lines) == 1:
+        return [_predict_alone(decoder, memory, lines[0], bias, caches)]
     device = memory.mask.device
     spans = [(len(line.done), len(line.target())) for line in lines]
     shape = len(memory.mask), -(-max(end for _, end in spans) // _STEP) * _STEP
@@ -82,6 +84,21 @@ def _predict(
     lengths = [end - start for start, end in spans]
     log_probs = logits[: sum(lengths)].float().log_softmax(dim=-1)
     return [part.numpy() for part in log_probs.cpu().split(lengths)]
+
+
+def _predict_alone(
+    decoder: Decoder, memory: Memory, line: _Draft, bias: Tensor, caches: list[KVCache]
+) -> npt.NDArray[np.float32]:
+    """The same for a single line, which has no padding to leave out."""
+    device = memory.mask.device
+    start = len(line.done)
+    open_ = [BOS, *line.target()[:-1]][start:]
+    tokens = torch.tensor([open_ + [BLANK] * (-len(open_) % _STEP)], device=device)
+    for cache in caches:
+        cache.cut(start)
+    logits = decoder(tokens, memory, caches=caches, position=start)[0, : len(open_)] + bias.to(device)
+    log_probs: npt.NDArray[np.float32] = logits.float().log_softmax(dim=-1).cpu().numpy()
+    return log_probs
 
 
 class _Draft:

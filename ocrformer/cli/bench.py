@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ocrformer.benchmark import Rate
     from ocrformer.reader import OCRformer
 
+_TOGETHER = 64, 1  # lines that are read together where decoders are compared
+
 
 @click.command()
 @click.option("--data", "places", multiple=True, required=True, metavar="DIR", help="Labelled lines; can be repeated.")
@@ -69,7 +71,9 @@ def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **opti
     for rate in tables[first]:
         facts[f"latency_{rate.name}"] = benchmark.latency(contestants[rate.name], some)
     everything = [path for files in folders.values() for path in files]
-    facts["decoder"], facts["different"] = benchmark.decoder_cost(reader, everything, modes.split(","))
+    decoder = {str(n): benchmark.decoder_cost(reader, everything, modes.split(","), n) for n in _TOGETHER}
+    facts["decoder"] = {together: cost for together, (cost, _) in decoder.items()}
+    facts["different"] = {together: different for together, (_, different) in decoder.items()}
     facts["start_up"] = benchmark.start_up(some[0], model)
     facts |= _many(list(folders[first]), model, _default(tables[first]))
     facts["share_of_peak"], facts["peak"] = benchmark.share_of_peak(reader)
@@ -152,13 +156,11 @@ def _facts(facts: Mapping[str, Any]) -> str:
         for name, value in facts.items()
         if name.startswith("latency_")
     ]
-    compared = "" if facts["different"] is None else f"; `draft` and `greedy` differ in {facts['different']} lines"
-    decoders = ", ".join(f"{mode} {cost:.0f}" for mode, cost in facts["decoder"].items())
     return "\n".join(
         [
             f"- {facts['threads']} threads, {facts['precision']}",
             *one_line,
-            f"- decoder, microseconds of one core for a character: {decoders}{compared}",
+            *_decoders(facts),
             f"- `ocrformer read` of one image from the shell: {facts['start_up']:.2f} s",
             f"- `ocrformer read` of a folder: {facts['pipeline']:.0f} images/s, {facts['share_of_read']:.0%} of the "
             f"rate of `OCRformer.read`; first row after {facts['first_row']:.2f} s",
@@ -169,6 +171,19 @@ def _facts(facts: Mapping[str, Any]) -> str:
             "",
         ]
     )
+
+
+def _decoders(facts: Mapping[str, Any]) -> list[str]:
+    """What decoding costs."""
+    rows = []
+    for together, costs in facts["decoder"].items():
+        each = ", ".join(f"{mode} {cost:.0f}" for mode, cost in costs.items())
+        differ = facts["different"][together]
+        compared = "" if differ is None else f"; `draft` and `greedy` differ in {differ} lines"
+        rows.append(
+            f"- decoder, microseconds of one core for a character, lines at a time {together}: {each}{compared}"
+        )
+    return rows
 
 
 def _growth(facts: Mapping[str, Any]) -> list[str]:

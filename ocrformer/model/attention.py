@@ -36,6 +36,11 @@ class KVCache:
             return KVCache()
         return KVCache(self.keys[rows], self.values[rows])
 
+    def cut(self, length: int) -> None:
+        """Forget all positions from this one on."""
+        if self.keys is not None and self.values is not None:
+            self.keys, self.values = self.keys[:, :, :length], self.values[:, :, :length]
+
     def fill(self, keys: Tensor, values: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
         """Put the packed positions in their places beside those that were there before, and return all."""
         if self.keys is not None and self.values is not None:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from ocrformer.image import PAPER, load, prepare
-from ocrformer.training import degrade, ink, render
+from ocrformer.training import degrade, ink, layouts, render
 from ocrformer.training.batches import Buckets, StepSampler, to_batch
 from ocrformer.training.lines import Key, LineFactory, Voice
 from ocrformer.training.synth import write_lines
 
-LAYOUTS = [render.DOCUMENT, render.RECEIPT, render.SCREEN]
+LAYOUTS = [layouts.DOCUMENT, layouts.RECEIPT, layouts.SCREEN]
 WEARS = [degrade.DOCUMENT, degrade.RECEIPT, degrade.SCREEN, degrade.PHOTO]
 
 
@@ -35,7 +35,7 @@ def test_rendered_lines_hold_their_ink(faces, layout):
 
 
 def test_fit_cuts_text_to_a_width(faces):
-    renderer = render.Renderer(random.Random(5), faces[0], render.DOCUMENT)
+    renderer = render.Renderer(random.Random(5), faces[0], layouts.DOCUMENT)
     words = "many words that do not fit at all " * 5
     cut = renderer.fit(words, 200)
     assert words.startswith(cut)
@@ -47,8 +47,8 @@ def test_fit_cuts_text_to_a_width(faces):
 def test_degradation_is_seeded_and_keeps_the_size(faces, wear):
     page = render.colour(
         random.Random(0),
-        render.Renderer(random.Random(0), faces[0], render.DOCUMENT).draw("Some text"),
-        render.DOCUMENT,
+        render.Renderer(random.Random(0), faces[0], layouts.DOCUMENT).draw("Some text"),
+        layouts.DOCUMENT,
     )
     pictures = []
     for seed in range(30):
@@ -73,7 +73,7 @@ def test_degradations_draw_independently():
 
 def test_likeness_tells_worn_from_spoilt(faces):
     rng = random.Random(6)
-    page = render.colour(rng, render.Renderer(rng, faces[0], render.DOCUMENT).draw("Legible text"), render.DOCUMENT)
+    page = render.colour(rng, render.Renderer(rng, faces[0], layouts.DOCUMENT).draw("Legible text"), layouts.DOCUMENT)
     noise = np.random.default_rng(0).integers(0, 256, page.shape).astype(np.uint8)
     assert ink.likeness(page, page) > 0.99
     assert abs(ink.likeness(page, noise)) < 0.5

@@ -10,17 +10,22 @@ from __future__ import annotations
 import os
 import warnings
 from random import Random
-from typing import Any
+from typing import Any, TypeAlias
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import albumentations as A
 import cv2
 import numpy as np
+from PIL import Image
 
 from ocrformer.image import Pixels
 
 cv2.setNumThreads(0)
+
+
+Wear: TypeAlias = A.Compose
+"""What a kind of document goes through."""
 
 
 class Fax(A.ImageOnlyTransform):
@@ -94,6 +99,14 @@ class LowResolution(A.ImageOnlyTransform):
         return page
 
 
+class Dither(A.ImageOnlyTransform):
+    """Black and white dots for grey, by error diffusion (Floyd and Steinberg 1976)."""
+
+    def apply(self, img: Pixels, **params: Any) -> Pixels:
+        """(H, W) grey to (H, W) black and white."""
+        return np.asarray(Image.fromarray(img).convert("1").convert("L"))
+
+
 class Backdrop(A.ImageOnlyTransform):
     """Paper, label or wall behind the text: blotches, grain, and print that shows through from the other side."""
 
@@ -103,7 +116,7 @@ class Backdrop(A.ImageOnlyTransform):
         height, width = img.shape
         cell = height * draw.uniform(0.05, 1.5)
         blots = draw.standard_normal((round(height / cell) + 2, round(width / cell) + 2), dtype=np.float32)
-        field = cv2.resize(blots, (width, height), interpolation=cv2.INTER_CUBIC) * draw.uniform(3, 18)
+        field = cv2.resize(blots, (width, height), interpolation=cv2.INTER_CUBIC) * draw.triangular(3, 6, 32)
         if draw.random() < 0.3:
             back = cv2.GaussianBlur(cv2.flip(img, 1), (0, 0), float(draw.uniform(0.5, 2.0))).astype(np.float32)
             field += (back - np.median(img)) * draw.uniform(0.05, 0.3)
@@ -134,8 +147,9 @@ def _noise(deviation: float) -> A.OneOf:
 DOCUMENT = _compose(
     A.ElasticTransform(alpha=12, sigma=5, border_mode=cv2.BORDER_REPLICATE, p=0.06),
     A.OneOf([Fax(p=0.6), A.Sequential([A.GaussianBlur(0, (0.3, 1.5), p=0.6), _noise(0.1)], p=0.4)], p=0.7),
-    Backdrop(p=0.05),
+    Backdrop(p=0.06),
     A.OneOf([_coarsen(0.5, 0.4), LowResolution(p=0.5)], p=0.35),
+    Dither(p=0.02),
     A.OneOf([A.SaltAndPepper(amount=(0.001, 0.02)), A.CoarseDropout((1, 6), (1, 3), (1, 12), fill=255)], p=0.08),
     A.RandomBrightnessContrast(0.15, (-0.4, 0.2), p=0.15),
     A.ImageCompression(quality_range=(25, 90), p=0.2),
@@ -171,7 +185,7 @@ TOUCH = _compose(
 )
 
 
-def degrade(page: Pixels, wear: A.Compose, rng: Random) -> Pixels:
+def degrade(page: Pixels, wear: Wear, rng: Random) -> Pixels:
     """A worse picture of the same line.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from random import Random
 
@@ -78,6 +79,20 @@ def bend(rng: Random, mask: Mask) -> Mask:
     return np.asarray(cv2.remap(mask, columns, rows, cv2.INTER_LINEAR), np.uint8)
 
 
+def askew(rng: Random, mask: Mask) -> Mask:
+    """Not level in its picture, as on a photographed page or sign: tilted, bowed, and smaller towards one end."""
+    height, width = mask.shape
+    room = height // 3
+    x = np.linspace(-1.0, 1.0, width, dtype=np.float32)
+    rise = math.tan(math.radians(rng.uniform(-2.5, 2.5))) * width / 2
+    shift = max(-0.25 * height, min(0.25 * height, rise)) * x + rng.uniform(-0.1, 0.1) * height * x * x
+    rows = np.arange(height + 2 * room, dtype=np.float32)[:, None] - (height / 2 + room)
+    rows = (height / 2 + room) + rows * (1 + rng.uniform(-0.25, 0.25) * x) + shift
+    columns = np.broadcast_to(np.arange(width, dtype=np.float32), rows.shape)
+    padded = np.pad(mask, ((room, room), (0, 0)))
+    return np.asarray(cv2.remap(padded, columns, rows.astype(np.float32), cv2.INTER_LINEAR), np.uint8)
+
+
 def rule(rng: Random, mask: Mask) -> Mask:
     """An underline, overline or strike, or a side of a box, across the line."""
     height, width = mask.shape
@@ -107,11 +122,36 @@ def dots(rng: Random, mask: Mask) -> Mask:
     return scaled(printed.astype(np.uint8), width, height)
 
 
+def window(mask: Mask, top: int, bottom: int, left: int, right: int) -> Mask:
+    """mask[top:bottom, left:right], with no ink outside the mask."""
+    height, width = mask.shape
+    bottom, right = max(bottom, top + 4), max(right, left + 2)
+    inside = mask[max(0, top) : bottom, max(0, left) : right]
+    pads = ((max(0, -top), max(0, bottom - height)), (max(0, -left), max(0, right - width)))
+    return np.pad(inside, pads) if any(map(any, pads)) else inside
+
+
 def edged(rng: Random, page: Pixels) -> Pixels:
     """A block of another grey at one end, as covers, shaded cells and the edges of scans leave it: it is no l."""
     width = round(page.shape[0] * rng.uniform(0.1, 1.5))
     ends = rng.choice(((width, 0), (0, width), (0, width), (width, width)))
     return np.pad(page, ((0, 0), ends), constant_values=rng.choice((0, 255, rng.randrange(256))))
+
+
+def shaded(rng: Random, page: Pixels) -> Pixels:
+    """A shadow's edge, sharp or soft, or a patch of light on the picture, as in photographs."""
+    height, width = page.shape
+    angle, centre = rng.uniform(0, 2 * math.pi), rng.random() * width / height
+    x = np.arange(width, dtype=np.float32)[None] / height - centre
+    y = np.arange(height, dtype=np.float32)[:, None] / height - rng.random()
+    if rng.random() < 0.7:
+        softness = math.exp(rng.uniform(math.log(0.03), math.log(6)))  # in line heights
+        distance = np.clip((x * math.cos(angle) + y * math.sin(angle)) / softness, -20, 20)
+        lit = page * (1 - rng.uniform(0.2, 0.75) / (1 + np.exp(distance)))
+    else:
+        wide, tall = rng.uniform(0.3, 4), rng.uniform(0.3, 2)
+        lit = page + rng.uniform(30, 150) * np.exp(-((x / wide) ** 2) - (y / tall) ** 2)
+    return np.asarray(np.clip(lit, 0, 255), np.uint8)
 
 
 def likeness(one: Pixels, other: Pixels) -> float:

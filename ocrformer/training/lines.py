@@ -9,19 +9,20 @@ from random import Random
 from typing import NamedTuple
 
 from ocrformer.image import Pixels, prepare
-from ocrformer.training import degrade, ink, render, text
+from ocrformer.training import degrade, ink, layouts, render, text
 from ocrformer.training.fonts import Face, FontBook
 
 _DOMAINS = (
-    (0.48, text.DOCUMENT, render.DOCUMENT, degrade.DOCUMENT),
-    (0.30, text.RECEIPT, render.RECEIPT, degrade.RECEIPT),
-    (0.14, text.SCREEN, render.SCREEN, degrade.SCREEN),
-    (0.08, text.DOCUMENT, render.DOCUMENT, degrade.PHOTO),
+    (0.45, text.DOCUMENT, layouts.DOCUMENT, degrade.DOCUMENT),
+    (0.30, text.RECEIPT, layouts.RECEIPT, degrade.RECEIPT),
+    (0.14, text.SCREEN, layouts.SCREEN, degrade.SCREEN),
+    (0.11, text.DOCUMENT, layouts.DOCUMENT, degrade.PHOTO),
 )
 _CLEAN = 0.12  # share of lines left undegraded
 _EMPTY = 0.02  # share of pictures without text
 _ROOMY = 0.05  # share of lines in a far wider picture, so that the decoder learns to end where the text does
 _EDGED = 0.03  # share of lines beside a block of another grey
+_SHADED = 0.06  # share of lines under uneven light
 _LEGIBLE = 0.75  # likeness to the clean line under which a picture is spoilt, not worn
 
 
@@ -73,8 +74,8 @@ class LineFactory:
         _, mixture, layout, wear = rng.choices(_DOMAINS, [share for share, *_ in _DOMAINS])[0]
         mixture = self.mixture or mixture
         if self.clean:
-            written, mask = self._draw(rng, mixture, render.CLEAN, width)
-            return written, render.colour(rng, mask, render.CLEAN)
+            written, mask = self._draw(rng, mixture, layouts.CLEAN, width)
+            return written, render.colour(rng, mask, layouts.CLEAN)
         if rng.random() < _EMPTY:
             written, mask = "", ink.empty_page(rng, width / self.height)
         else:
@@ -82,13 +83,19 @@ class LineFactory:
         page = render.colour(rng, mask, layout)
         if rng.random() < _EDGED:
             page = ink.edged(rng, page)
-        for _ in range(0 if rng.random() < _CLEAN else 2):
-            worn = degrade.degrade(page, wear, rng)
-            if not written or ink.likeness(page, worn) > _LEGIBLE:
-                return written, worn
-        return written, page
+        if rng.random() >= _CLEAN:
+            page = self._worn(rng, page, wear, whatever=not written)
+        return written, ink.shaded(rng, page) if rng.random() < _SHADED else page
 
-    def _draw(self, rng: Random, mixture: text.Mixture, layout: render.Layout, width: int) -> tuple[str, ink.Mask]:
+    def _worn(self, rng: Random, page: Pixels, wear: degrade.Wear, *, whatever: bool) -> Pixels:
+        """The page after some wear; as it was if wear would spoil it, unless `whatever` comes of it will do."""
+        for _ in range(2):
+            worn = degrade.degrade(page, wear, rng)
+            if whatever or ink.likeness(page, worn) > _LEGIBLE:
+                return worn
+        return page
+
+    def _draw(self, rng: Random, mixture: text.Mixture, layout: layouts.Layout, width: int) -> tuple[str, ink.Mask]:
         source, book = rng.choices(self.voices, self.shares)[0]
         face = book.draw(rng)
         renderer = render.Renderer(rng, face, layout, book.sibling(rng, face))

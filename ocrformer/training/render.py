@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from random import Random
 
 import numpy as np
@@ -12,7 +11,21 @@ from PIL import Image, ImageDraw
 
 from ocrformer.image import Pixels
 from ocrformer.training.fonts import Face
-from ocrformer.training.ink import Mask, bend, dots, embolden, likeness, patchy, rule, scaled, slant, specks
+from ocrformer.training.ink import (
+    Mask,
+    askew,
+    bend,
+    dots,
+    embolden,
+    likeness,
+    patchy,
+    rule,
+    scaled,
+    slant,
+    specks,
+    window,
+)
+from ocrformer.training.layouts import Layout
 from ocrformer.training.typeset import Run, Style, draw_style
 
 _SUBSTITUTES = {
@@ -20,46 +33,8 @@ _SUBSTITUTES = {
     "‹": "<", "›": ">", "«": "<", "»": ">", "『": "[", "』": "]", "「": "[", "」": "]",
 }  # fmt: skip
 
+_LOOSE = 0.06  # share of lines with far more paper above and below than their line height
 _LEGIBLE = 0.66  # likeness to the clean ink under which print is spoilt
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How lines of one domain are set and cut out; chances are per line.
-
-    Attributes:
-        sizes: Font sizes in pixels, drawn log-uniformly.
-        tight: Chance that the crop follows the ink instead of the font's line height.
-        spaced: Chance of stretched word or letter spaces.
-        neighbours: Chance that parts of the lines above or below are in the crop.
-        ruled: Chance of an underline, strike or box line.
-        bent: Chance of a tilted or bent baseline.
-        dotted: Chance of dot-matrix print.
-        inverted: Chance of light text on dark.
-        plain: Chance of black on white exactly.
-        bookish: Chance of each habit of books: thin spaces before punctuation, small capitals, italics.
-        worn: Chance of ink that is missing in patches.
-        pitched: Chance of equal cells for all characters, in any face.
-    """
-
-    sizes: tuple[int, int]
-    tight: float
-    spaced: float
-    neighbours: float
-    ruled: float
-    bent: float
-    dotted: float
-    inverted: float
-    plain: float
-    bookish: float
-    worn: float
-    pitched: float
-
-
-CLEAN = Layout((24, 56), 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)
-DOCUMENT = Layout((16, 56), 0.55, 0.30, 0.15, 0.03, 0.25, 0.01, 0.02, 0.35, 0.08, 0.10, 0.02)
-RECEIPT = Layout((12, 44), 0.60, 0.20, 0.08, 0.05, 0.40, 0.17, 0.03, 0.20, 0.01, 0.15, 0.12)
-SCREEN = Layout((9, 30), 0.35, 0.05, 0.03, 0.06, 0.0, 0.02, 0.30, 0.15, 0.03, 0.0, 0.02)
 
 
 def drawable(text: str, face: Face) -> str:
@@ -99,10 +74,13 @@ class Renderer:
         self.size = round(math.exp(rng.uniform(math.log(low), math.log(high))) / 2) * 2
         self.style: Style = draw_style(rng, face, sibling, self.size, layout.bookish, layout.pitched)
         self.font = self.style.font
-        self.stretch = rng.uniform(0.72, 1.3) if rng.random() < 0.3 else 1.0
+        self.stretch = rng.uniform(0.6, 1.35) if rng.random() < 0.3 else 1.0
         self.spacing = self._spacing()
         self.uneven = 0.0 if self.spacing[1] < 0 or rng.random() > 0.25 * layout.spaced else rng.uniform(0.2, 0.6)
-        self.tight = rng.random() < layout.tight
+        self.askew = rng.random() < layout.askew
+        self.tight = self.askew or rng.random() < layout.tight
+        loose = rng.random() < _LOOSE
+        self.above, self.below = (round(loose * rng.uniform(0, 0.9) * self.size) for _ in range(2))
 
     def _spacing(self) -> tuple[float, float]:
         """Extra space after letters and after words, in pixels."""
@@ -123,10 +101,11 @@ class Renderer:
 
     def expected_height(self, text: str) -> float:
         """About how tall the crop of this text will be, in pixels."""
+        extra = self.above + self.below
         if not self.tight:
-            return sum(self.font.getmetrics()) + 0.17 * self.size
+            return extra + sum(self.font.getmetrics()) + 0.17 * self.size
         _, top, _, bottom = self.font.getbbox(text)
-        return bottom - top + 2 * 0.12 * self.size
+        return extra + bottom - top + 2 * 0.12 * self.size
 
     def fit(self, text: str, limit: float) -> str:
         """The longest beginning of the text that is at most about `limit` pixels wide, ending with a word if it can."""
@@ -147,14 +126,16 @@ class Renderer:
             mask = scaled(mask, round(mask.shape[1] * self.stretch), mask.shape[0])
         if self.rng.random() < 0.06:
             mask = slant(self.rng, mask)
-        if self.rng.random() < self.layout.bent:
+        if self.askew:
+            mask = askew(self.rng, mask)
+        elif self.rng.random() < self.layout.bent:
             mask = bend(self.rng, mask)
         top, bottom, left, right = self._frame(mask)
         before = self.rng.uniform(0, margin)
         left, right = left - round(before), right + round(margin - before)
-        if self.rng.random() < self.layout.neighbours:
+        if not self.askew and self.rng.random() < self.layout.neighbours:
             mask = np.maximum(mask, self._neighbours(mask.shape))
-        mask = _window(mask, top, bottom, left, right)
+        mask = window(mask, top - self.above, bottom + self.below, left, right)
         if self.rng.random() < self.layout.ruled:
             mask = rule(self.rng, mask)
         return specks(self.rng, mask) if self.rng.random() < 0.7 * self.layout.worn else mask
@@ -221,15 +202,6 @@ class Renderer:
         left = int(columns[0]) - round(self.rng.uniform(-0.02 * self.size, side))
         right = int(columns[-1]) + 1 + round(self.rng.uniform(-0.02 * self.size, side))
         return top, bottom, left, right
-
-
-def _window(mask: Mask, top: int, bottom: int, left: int, right: int) -> Mask:
-    """mask[top:bottom, left:right], with no ink outside the mask."""
-    height, width = mask.shape
-    bottom, right = max(bottom, top + 4), max(right, left + 2)
-    inside = mask[max(0, top) : bottom, max(0, left) : right]
-    pads = ((max(0, -top), max(0, bottom - height)), (max(0, -left), max(0, right - width)))
-    return np.pad(inside, pads) if any(map(any, pads)) else inside
 
 
 def colour(rng: Random, mask: Mask, layout: Layout) -> Pixels:

@@ -167,3 +167,36 @@ def test_a_block_beside_a_line_hides_nothing():
         edged = ink.edged(random.Random(seed), page)
         assert edged.shape[0] == 20 and 50 < edged.shape[1] <= 110
         assert any(np.array_equal(edged[:, x : x + 50], page) for x in range(edged.shape[1] - 49))
+
+
+def test_light_and_shadow_leave_print_a_quarter_of_its_contrast():
+    dark, light = np.full((24, 300), 40, np.uint8), np.full((24, 300), 220, np.uint8)
+    strengths = set()
+    for seed in range(40):
+        ink_, paper = (ink.shaded(random.Random(seed), page).astype(int) for page in (dark, light))
+        assert (paper - ink_).min() >= 0.25 * (220 - 40) - 1
+        assert np.ptp(paper) > 3 or (paper < 200).all()  # the whole line may lie in the shadow
+        strengths.add(int(np.ptp(paper)) // 40)
+    assert len(strengths) > 2
+
+
+def test_lines_that_are_not_level_keep_their_ink(faces):
+    rng = random.Random(4)
+    renderer = render.Renderer(rng, faces[0], layouts.DOCUMENT)
+    mask = renderer._ink("A line of text that runs across a photographed page")
+    for _ in range(30):
+        turned = ink.askew(rng, mask)
+        assert turned.shape[0] == mask.shape[0] + 2 * (mask.shape[0] // 3) and turned.shape[1] == mask.shape[1]
+        assert 0.6 < turned.sum() / mask.sum() < 1.6
+        assert not turned[0].any() and not turned[-1].any()
+
+
+def test_loose_crops_have_the_paper_that_was_drawn(faces):
+    for seed in range(8):
+        tall = render.Renderer(random.Random(seed), faces[0], layouts.CLEAN)
+        tall.above, tall.below = 20, 30
+        plain = render.Renderer(random.Random(seed), faces[0], layouts.CLEAN)
+        plain.above, plain.below = 0, 0
+        loose, close = tall.draw("Loose"), plain.draw("Loose")
+        assert np.array_equal(loose[20:-30], close)
+        assert tall.expected_height("Loose") == pytest.approx(plain.expected_height("Loose") + 50)

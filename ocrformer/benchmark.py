@@ -104,9 +104,9 @@ def latency(read: LineReader, paths: Sequence[Path]) -> tuple[float, float]:
     return float(np.percentile(milliseconds, 50)), float(np.percentile(milliseconds, 95))
 
 
-def start_up(path: Path, model: str) -> float:
-    """Seconds that `ocrformer read one.png` takes from the shell; median of three after one."""
-    command = [sys.executable, "-m", "ocrformer", "read", "--model", model, str(path)]
+def start_up(path: Path, options: Sequence[str]) -> float:
+    """Seconds that `ocrformer read one.png` takes from the shell, with some options; median of three after one."""
+    command = [sys.executable, "-m", "ocrformer", "read", *options, str(path)]
     taken = [_timed(lambda: subprocess.run(command, check=True, capture_output=True))[0] for _ in range(4)]
     return statistics.median(taken[1:])
 
@@ -119,7 +119,7 @@ def decoder_cost(
     Args:
         reader: Whose decoder is measured.
         paths: Image files, read in the order of their widths.
-        modes: Of them those that ask the decoder.
+        modes: Of them those that ask the decoder, but for `beam`.
         together: Lines in a batch.
 
     Returns:
@@ -136,7 +136,7 @@ def decoder_cost(
             taken, read = _timed(lambda batch=batch, mode=mode: reader.read_prepared(batch, DecodeOptions(mode=mode)))  # type: ignore[misc]
             spent[mode] += taken
             texts[mode] += [line.text for line in read]
-    cores = torch.get_num_threads()
+    cores = min(torch.get_num_threads(), together)  # a line alone is read by one
     each = {m: 1e6 * cores * (spent[m] - spent["ctc"]) / max(1, sum(map(len, texts[m]))) for m in modes}
     if not {"draft", "greedy"} <= set(modes):
         return each, None
@@ -155,7 +155,7 @@ def share_of_peak(reader: OCRformer, lines: int = 64, width: int = 512) -> tuple
     images = torch.full((lines, 1, reader.network.config.height, width), PAPER, dtype=torch.uint8)
     widths = torch.full((lines,), width)
     with FlopCounterMode(display=False) as counter:
-        reader.recogniser.encode([(images, widths)])
+        reader.recogniser.frozen.encode(images, widths)  # the same work, whoever does it
     rate = counter.get_total_flops() / _best(lambda: reader.recogniser.encode([(images, widths)]))
     return rate / peak, peak / 1e9
 

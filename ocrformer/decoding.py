@@ -21,10 +21,10 @@ from ocrformer.model.attention import KVCache, Packing
 from ocrformer.model.decoder import Decoder, Memory
 
 _MAX_PASSES = 16
-"""Verification passes before the rest of a line is decoded step by step."""
+"""Verification passes before a line is decoded anew, step by step."""
 _STEP = 8
-"""Passes cover multiples of so many tokens a line, and powers of two of lines: each new shape of a matrix costs a CPU a
-new kernel, whose making takes longer than the arithmetic."""
+"""Passes cover multiples of so many tokens a line, and later ones powers of two of lines: each new shape of a matrix
+costs a CPU a new kernel, whose making takes longer than the arithmetic."""
 _TOKENS = 64
 """And multiples of so many tokens in all."""
 

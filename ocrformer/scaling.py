@@ -41,19 +41,19 @@ class Run:
     memory: float
 
 
-def transcribe(paths: Sequence[Path], model: str, images: int | None = None) -> Run:
+def transcribe(paths: Sequence[Path], options: Sequence[str], images: int | None = None) -> Run:
     """`ocrformer read` from the shell, as in transcribing a folder.
 
     Args:
         paths: Image files.
-        model: Weights.
+        options: More options of the command.
         images: How many to read, from the beginning again where the files do not suffice; by default each file once.
     """
     images = images or len(paths)
     with tempfile.TemporaryDirectory() as folder:
         output, listed, errors = (Path(folder) / name for name in ("rows.jsonl", "list", "errors"))
         listed.write_text("".join(f"{path}\n" for path in itertools.islice(itertools.cycle(paths), images)))
-        command = [sys.executable, "-m", "ocrformer", "read", "--model", model, "-f", "jsonl", "-o", str(output), "-"]
+        command = [sys.executable, "-m", "ocrformer", "read", *options, "-f", "jsonl", "-o", str(output), "-"]
         started, first, memory = time.perf_counter(), 0.0, 0.0
         with (
             listed.open() as names,

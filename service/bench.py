@@ -172,7 +172,7 @@ def _form(images: Sequence[bytes]) -> tuple[str, bytes]:
 def soak(
     port: int, process: psutil.Process, images: Sequence[bytes], texts: Sequence[str], requests: int
 ) -> dict[str, float]:
-    """Resident megabytes before, half-way and after many requests, and how many answers were wrong."""
+    """Resident megabytes half-way and after many requests, and how many answers were wrong."""
     first = asyncio.run(load(port, images, texts, 32, total=requests // 2))
     middle = _resident(process)
     second = asyncio.run(load(port, images, texts, 32, total=requests - requests // 2))

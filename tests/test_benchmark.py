@@ -63,7 +63,10 @@ def test_cost_by_width_and_by_number_is_drawn(figures, tmp_path):
     reader = OCRformer(tiny_bundle())
     costs = scaling.by_width(reader, [np.full((32, 40), 128, np.uint8)], "ctc", (64, 128))
     folder = figures[3]
-    runs = [scaling.transcribe(sorted(folder.glob("*.png")), str(folder / "tiny.safetensors"), n) for n in (6, 40)]
+    runs = [
+        scaling.transcribe(sorted(folder.glob("*.png")), ["--model", str(folder / "tiny.safetensors")], n)
+        for n in (6, 40)
+    ]
     assert costs.keys() == {64, 128} and [run.images for run in runs] == [6, 40]
     assert all(run.rate > 0 and run.memory > scaling.torch_memory() / 2 for run in runs)
     scaling.plot(tmp_path / "plot.svg", {"ctc": costs}, runs)

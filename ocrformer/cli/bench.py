@@ -42,7 +42,7 @@ def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **opti
     import torch
 
     from ocrformer import benchmark, peers
-    from ocrformer.journal import make_ready, put
+    from ocrformer.journal import make_ready
     from ocrformer.reader import OCRformer
     from ocrformer.workers import cores
 
@@ -65,34 +65,53 @@ def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **opti
     for name, files in folders.items():
         tables[name] = benchmark.race(contestants, list(files), list(files.values()), options["repeat"])
         click.echo(_table(name, tables[name]))
-    first = next(iter(folders))
+    shell = ["--model", model, "--threads", str(threads), "--runtime", next(iter(readers))]
     facts: dict[str, Any] = {"threads": threads, "precision": str(reader.recogniser.precision).removeprefix("torch.")}
+    first = next(iter(folders))
     some = list(folders[first])[:100]
     for rate in tables[first]:
         facts[f"latency_{rate.name}"] = benchmark.latency(contestants[rate.name], some)
     everything = [path for files in folders.values() for path in files]
-    decoder = {str(n): benchmark.decoder_cost(reader, everything, modes.split(","), n) for n in _TOGETHER}
-    facts["decoder"] = {together: cost for together, (cost, _) in decoder.items()}
-    facts["different"] = {together: different for together, (_, different) in decoder.items()}
-    facts["start_up"] = benchmark.start_up(some[0], model)
-    facts |= _many(list(folders[first]), model, _default(tables[first]))
+    facts |= _decoding(reader, everything, modes.split(","))
+    facts["start_up"] = benchmark.start_up(some[0], shell)
+    facts |= _many(list(folders[first]), shell, _default(tables[first]))
     facts["share_of_peak"], facts["peak"] = benchmark.share_of_peak(reader)
     facts["synthetic"] = _synthetic_rate()
     if options["scaling"]:
-        facts |= _scaling(options["scaling"], reader, everything, model)
+        facts |= _scaling(options["scaling"], reader, everything, shell)
+    _tell(tables, facts, options["markdown"], options["as_json"])
+
+
+def _tell(
+    tables: Mapping[str, Sequence[Rate]], facts: Mapping[str, Any], markdown: str | None, file: str | None
+) -> None:
+    """Print what has not been printed yet, and write all of it to files."""
+    from ocrformer.journal import put
+
     click.echo(_facts(facts))
-    if options["markdown"]:
-        put(options["markdown"], "\n".join([*(_table(name, rates) for name, rates in tables.items()), _facts(facts)]))
-    if options["as_json"]:
-        figures = {"folders": {name: [asdict(rate) for rate in rates] for name, rates in tables.items()}} | facts
-        put(options["as_json"], json.dumps(figures, indent=1) + "\n")
+    if markdown:
+        put(markdown, "\n".join([*(_table(name, rates) for name, rates in tables.items()), _facts(facts)]))
+    if file:
+        folders = {name: [asdict(rate) for rate in rates] for name, rates in tables.items()}
+        put(file, json.dumps({"folders": folders} | dict(facts), indent=1) + "\n")
 
 
-def _many(paths: Sequence[Path], model: str, read: Rate) -> dict[str, Any]:
+def _decoding(reader: OCRformer, paths: Sequence[Path], modes: Sequence[str]) -> dict[str, Any]:
+    """What the decoder costs, lines together and one by one."""
+    from ocrformer import benchmark
+
+    found = {str(together): benchmark.decoder_cost(reader, paths, modes, together) for together in _TOGETHER}
+    return {
+        "decoder": {together: cost for together, (cost, _) in found.items()},
+        "different": {together: different for together, (_, different) in found.items()},
+    }
+
+
+def _many(paths: Sequence[Path], shell: Sequence[str], read: Rate) -> dict[str, Any]:
     """`ocrformer read` of a folder against `OCRformer.read` of its images."""
     from ocrformer import scaling
 
-    run = scaling.transcribe(paths, model)
+    run = scaling.transcribe(paths, shell)
     return {
         "pipeline": run.rate,
         "first_row": run.first_row,
@@ -107,13 +126,13 @@ def _synthetic_rate() -> float:
     return rate()
 
 
-def _scaling(target: str, reader: OCRformer, paths: Sequence[Path], model: str) -> dict[str, Any]:
+def _scaling(target: str, reader: OCRformer, paths: Sequence[Path], shell: Sequence[str]) -> dict[str, Any]:
     """Cost by width and by number, drawn and as figures."""
     from ocrformer import scaling
 
     lines = [reader.prepare(path) for path in paths[:200]]
     costs = {mode: scaling.by_width(reader, lines, mode) for mode in ("ctc", DecodeOptions.mode)}
-    runs = [scaling.transcribe(paths, model, number) for number in scaling.NUMBERS]
+    runs = [scaling.transcribe(paths, shell, number) for number in scaling.NUMBERS]
     scaling.plot(Path(target), costs, runs)
     return {"by_width": costs, "by_number": [asdict(run) for run in runs]}
 
@@ -177,6 +196,8 @@ def _decoders(facts: Mapping[str, Any]) -> list[str]:
     """What decoding costs."""
     rows = []
     for together, costs in facts["decoder"].items():
+        if not costs:
+            continue
         each = ", ".join(f"{mode} {cost:.0f}" for mode, cost in costs.items())
         differ = facts["different"][together]
         compared = "" if differ is None else f"; `draft` and `greedy` differ in {differ} lines"

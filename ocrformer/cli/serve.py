@@ -15,7 +15,7 @@ from ocrformer.cli.extras import need
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option("--model", metavar="FILE", help="Weights to read with [default].")
-@click.option("--workers", type=click.IntRange(1), help="Processes; torch threads are divided among them [1].")
+@click.option("--workers", type=click.IntRange(1), help="Processes that answer; cores are divided among them [1].")
 def serve(host: str, port: int, model: str | None, workers: int | None) -> None:
     """Answer POSTed images over HTTP; further settings come from OCRFORMER_ variables (see the README)."""
     need("bentoml", "serve")

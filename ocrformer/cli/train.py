@@ -120,7 +120,7 @@ def _finetune(options: dict[str, Any]) -> None:
 @click.option("--unseen", is_flag=True, help="Only font families that training holds out.")
 @click.option("-n", "--number", type=click.IntRange(1), default=100, show_default=True, help="How many lines.")
 @click.option(
-    "--width", type=click.IntRange(16), default=512, show_default=True, help="Greatest width, 32 pixels high."
+    "--width", type=click.IntRange(16), default=512, show_default=True, help="About the greatest width, 32 pixels high."
 )
 @click.option("--seed", default=0, show_default=True, help="Another seed, other lines.")
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False), help="Folder to write to.")

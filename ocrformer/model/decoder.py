@@ -82,7 +82,7 @@ class DecoderLayer(nn.Module):
         x = x + looked
         return x + self.feed_forward(self.feed_forward_norm(x)), weights
 
-    def memories(self, x: Tensor) -> Tensor:
+    def looked_back(self, x: Tensor) -> Tensor:
         """Attention paid to earlier characters, (B, heads, T, T)."""
         normed = self.self_norm(x)
         keys, values = self.self_attention.project(normed)
@@ -149,17 +149,17 @@ class Decoder(nn.Module):
             paid.append(weights)
         return F.linear(self.norm(x), self.embedding.weight), paid
 
-    def memories(self, tokens: Tensor, memory: Memory) -> list[Tensor]:
+    def looked_back(self, tokens: Tensor, memory: Memory) -> list[Tensor]:
         """Attention of each layer to earlier characters, (B, heads, T, T); rows as in `explained`."""
         x = self.embed(tokens)
         mask = memory.mask[:, None, None]
         paid = []
         for layer, keys, values in zip(self.layers, memory.keys, memory.values, strict=True):
             assert isinstance(layer, DecoderLayer)
-            paid.append(layer.memories(x))
+            paid.append(layer.looked_back(x))
             x = layer(x, keys, values, mask)
         return paid
 
     def new_caches(self) -> list[KVCache]:
-        """Empty caches for step-by-step decoding."""
+        """Empty caches for decoding piece by piece."""
         return [KVCache() for _ in self.layers]

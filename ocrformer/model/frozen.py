@@ -41,7 +41,8 @@ def frozen(network: Network, precision: torch.dtype) -> Network:
 def judge(decoder: Decoder, precision: torch.dtype) -> Decoder:
     """A copy of a frozen network's decoder with its layers in `precision`, logits still in float32.
 
-    Several times as fast, and exact enough to weigh two texts against each other.
+    Several times as fast, and exact enough to weigh two texts against each other; what `greedy` would write, it tells
+    only where one character leads the others clearly.
     """
     copied = copy.deepcopy(decoder)
     copied.layers.to(precision)

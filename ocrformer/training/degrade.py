@@ -66,7 +66,7 @@ class Fading(A.ImageOnlyTransform):
 
 
 class Shading(A.ImageOnlyTransform):
-    """Uneven light: brighter at one end or in one corner."""
+    """Mildly uneven light over the whole line: brighter at one end or in one corner."""
 
     def apply(self, img: Pixels, **params: Any) -> Pixels:
         """(H, W) grey to (H, W) grey."""

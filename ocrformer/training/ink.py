@@ -1,4 +1,4 @@
-"""What happens to the ink of a line before a camera or scanner sees it: weight, slant, bends, rules, dot print."""
+"""Ink, paper and light of a line, beside the wear of `degrade`: weight, slant, bends, rules, dot print, shadows."""
 
 from __future__ import annotations
 

@@ -18,11 +18,11 @@ _DOMAINS = (
     (0.14, text.SCREEN, layouts.SCREEN, degrade.SCREEN),
     (0.11, text.DOCUMENT, layouts.DOCUMENT, degrade.PHOTO),
 )
-_CLEAN = 0.12  # share of lines left undegraded
+_CLEAN = 0.12  # share of lines left as printed, but for that
 _EMPTY = 0.02  # share of pictures without text
 _ROOMY = 0.05  # share of lines in a far wider picture, so that the decoder learns to end where the text does
 _EDGED = 0.03  # share of lines beside a block of another grey
-_SHADED = 0.06  # share of lines under uneven light
+_SHADED = 0.06  # share of lines across which a shadow or a patch of light falls
 _LEGIBLE = 0.75  # likeness to the clean line under which a picture is spoilt, not worn
 
 

@@ -1,4 +1,4 @@
-"""Losses: CTC on the encoder, and where the decoder should look, taught by CTC's own alignment."""
+"""Losses: CTC, where the decoder should look as taught by CTC's own alignment, and drift from another network."""
 
 from __future__ import annotations
 

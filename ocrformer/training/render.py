@@ -33,7 +33,7 @@ _SUBSTITUTES = {
     "‹": "<", "›": ">", "«": "<", "»": ">", "『": "[", "』": "]", "「": "[", "」": "]",
 }  # fmt: skip
 
-_LOOSE = 0.06  # share of lines with far more paper above and below than their line height
+_RISE = 0.5  # font sizes by which a line that is not level is taller, on average
 _LEGIBLE = 0.66  # likeness to the clean ink under which print is spoilt
 
 
@@ -79,7 +79,7 @@ class Renderer:
         self.uneven = 0.0 if self.spacing[1] < 0 or rng.random() > 0.25 * layout.spaced else rng.uniform(0.2, 0.6)
         self.askew = rng.random() < layout.askew
         self.tight = self.askew or rng.random() < layout.tight
-        loose = rng.random() < _LOOSE
+        loose = rng.random() < layout.loose
         self.above, self.below = (round(loose * rng.uniform(0, 0.9) * self.size) for _ in range(2))
 
     def _spacing(self) -> tuple[float, float]:
@@ -101,7 +101,7 @@ class Renderer:
 
     def expected_height(self, text: str) -> float:
         """About how tall the crop of this text will be, in pixels."""
-        extra = self.above + self.below
+        extra = self.above + self.below + self.askew * _RISE * self.size
         if not self.tight:
             return extra + sum(self.font.getmetrics()) + 0.17 * self.size
         _, top, _, bottom = self.font.getbbox(text)

@@ -57,7 +57,7 @@ def write_lines(
         fonts: Font files and folders.
         text: Text files and folders.
         number: How many lines.
-        width: Greatest width once a line is scaled to 32 pixels height.
+        width: About the greatest width once a line is scaled to 32 pixels height.
         seed: Decides every line.
         korean: Share of Korean lines.
         korean_text: Korean text files and folders.

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from ocrformer.lighting import evened
 from ocrformer.magic import looks_like_image
 
 Pixels = npt.NDArray[np.uint8]
@@ -191,7 +192,7 @@ def prepare(grey: Pixels, height: int, name: str = "image") -> Pixels:
     if (tall, wide) != (height, width):
         resized = Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
         grey = np.asarray(resized)
-    return _normalise_contrast(grey)
+    return _normalise_contrast(evened(grey))
 
 
 def _normalise_contrast(grey: Pixels) -> Pixels:

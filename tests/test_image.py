@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from ocrformer.image import MIN_WIDTH, PAPER, ImageError, collate, load, padded_width, prepare
+from ocrformer.lighting import evened
 
 
 def drawing(mode: str = "L", ink: object = 0, paper: object = 255) -> Image.Image:
@@ -142,6 +143,19 @@ def test_polarity_does_not_matter():
     dark = prepare(load(drawing()), 32)
     light = prepare(load(drawing(ink=255, paper=0)), 32)
     assert np.abs(dark.astype(int) - light.astype(int)).max() <= 2
+
+
+def test_shadows_are_lifted_and_even_lines_left_alone():
+    wide = Image.new("L", (600, 32), 235)
+    ImageDraw.Draw(wide).text((6, 6), "A line of text that a shadow falls upon, " * 3, fill=30)
+    even = np.asarray(wide)
+    assert evened(even) is even and evened(255 - even).tobytes() == (255 - even).tobytes()
+    light = 0.35 + 0.65 / (1 + np.exp(-(np.arange(600) - 300) / 12))
+    shadowed = (even * light).astype(np.uint8)
+    lifted = evened(shadowed).astype(int)
+    assert np.abs(lifted - even).mean() < 4 < np.abs(shadowed.astype(int) - even).mean()
+    dark = (255 - even).astype(float) * light
+    assert evened(dark.astype(np.uint8)).tobytes() == dark.astype(np.uint8).tobytes()
 
 
 def test_faint_ink_is_brought_to_full_strength_but_noise_is_not():

@@ -147,7 +147,7 @@ def _noise(deviation: float) -> A.OneOf:
 DOCUMENT = _compose(
     A.ElasticTransform(alpha=12, sigma=5, border_mode=cv2.BORDER_REPLICATE, p=0.06),
     A.OneOf([Fax(p=0.6), A.Sequential([A.GaussianBlur(0, (0.3, 1.5), p=0.6), _noise(0.1)], p=0.4)], p=0.7),
-    Backdrop(p=0.06),
+    Backdrop(p=0.08),
     A.OneOf([_coarsen(0.5, 0.4), LowResolution(p=0.5)], p=0.35),
     Dither(p=0.02),
     A.OneOf([A.SaltAndPepper(amount=(0.001, 0.02)), A.CoarseDropout((1, 6), (1, 3), (1, 12), fill=255)], p=0.08),

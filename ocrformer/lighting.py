@@ -1,0 +1,53 @@
+"""Uneven light on a line: where a shadow lies across it, its paper is brought to one level."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
+
+Pixels = npt.NDArray[np.uint8]
+
+_UNEVEN = 48  # grey levels between the light and the dark paper of one line that no print explains
+_DARKEST = 4  # times: paper in deeper shadow stays dark, as covers are
+_SMOOTH = 9  # columns over which light changes at the least
+
+
+def evened(grey: Pixels) -> Pixels:
+    """The line as if light fell on it evenly; the same array unless it is far from that, or its print is light on dark.
+
+    Print changes the darkest or the lightest levels of a column, seldom both; a shadow's edge changes both. Each column
+    is then divided by the level of the paper there, which is the lightest of nearly all of it and the same over the width
+    of several strokes.
+
+    Args:
+        grey: (H, W) grey levels of about a line's height.
+    """
+    dark, middle, light = _levels(grey[:, ::8])
+    if min(_spread(dark), _spread(light)) < _UNEVEN or np.mean(light - middle) > np.mean(middle - dark):
+        return grey
+    paper = _windows(_levels(grey)[-1], len(grey) | 1)
+    level = _windows(np.median(paper, axis=-1), _SMOOTH).mean(axis=-1)
+    brightest = level.max()
+    lit: Pixels = np.clip(np.rint(grey * (brightest / np.maximum(level, brightest / _DARKEST))), 0, 255).astype(
+        np.uint8
+    )
+    return lit
+
+
+def _levels(grey: Pixels) -> Pixels:
+    """Grey levels (3, W) that an eighth, half, and all but a sixth of each column do not exceed."""
+    ranked: Pixels = np.sort(grey, axis=0)
+    return ranked[[len(grey) // 8, len(grey) // 2, len(grey) * 27 // 32]]
+
+
+def _spread(levels: Pixels) -> int:
+    """Range of the levels without the outermost few."""
+    ranked = np.sort(levels)
+    few = len(ranked) // 25
+    return int(ranked[-1 - few]) - int(ranked[few])
+
+
+def _windows(levels: npt.NDArray[np.generic], width: int) -> npt.NDArray[np.generic]:
+    """What surrounds each column, (W, width)."""
+    return sliding_window_view(np.pad(levels, width // 2, mode="edge"), width)

@@ -9,16 +9,16 @@ from numpy.lib.stride_tricks import sliding_window_view
 Pixels = npt.NDArray[np.uint8]
 
 _UNEVEN = 48  # grey levels between the light and the dark paper of one line that no print explains
-_DARKEST = 4  # times: paper in deeper shadow stays dark, as covers are
+_MOST = 4  # times as dark as the lightest paper: what is darker still is no shadow but a cover
 _SMOOTH = 9  # columns over which light changes at the least
 
 
 def evened(grey: Pixels) -> Pixels:
-    """The line as if light fell on it evenly; the same array unless it is far from that, or its print is light on dark.
+    """The line as if light fell on it evenly; the same array if it nearly does, or if the print is light on dark.
 
-    Print changes the darkest or the lightest levels of a column, seldom both; a shadow's edge changes both. Each column
-    is then divided by the level of the paper there, which is the lightest of nearly all of it and the same over the width
-    of several strokes.
+    Print changes the darkest or the lightest levels of a column, seldom both; a shadow's edge changes both. Each
+    column is then divided by the level of the paper there: the lightest of nearly all of it, and the same over the
+    width of several strokes.
 
     Args:
         grey: (H, W) grey levels of about a line's height.
@@ -28,10 +28,8 @@ def evened(grey: Pixels) -> Pixels:
         return grey
     paper = _windows(_levels(grey)[-1], len(grey) | 1)
     level = _windows(np.median(paper, axis=-1), _SMOOTH).mean(axis=-1)
-    brightest = level.max()
-    lit: Pixels = np.clip(np.rint(grey * (brightest / np.maximum(level, brightest / _DARKEST))), 0, 255).astype(
-        np.uint8
-    )
+    gain = level.max() / np.maximum(level, 1)
+    lit: Pixels = np.clip(np.rint(grey * np.where(gain > _MOST, 1, gain)), 0, 255).astype(np.uint8)
     return lit
 
 

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ocrformer.batching import collate
 from ocrformer.charset import BOS, Charset
-from ocrformer.image import Pixels, collate
+from ocrformer.image import Pixels
 from ocrformer.model.network import Network
 
 Array = npt.NDArray[np.float32]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from ocrformer.framing import framed, height_for
 from ocrformer.lighting import evened
 from ocrformer.magic import looks_like_image
 
@@ -172,7 +172,8 @@ def _scale_depth(samples: npt.NDArray[np.float32]) -> Pixels:
 def prepare(grey: Pixels, height: int, name: str = "image") -> Pixels:
     """Grey levels to a prepared line: fixed height, true aspect ratio, ink above `PAPER` whatever the polarity.
 
-    Only what would be narrower than `MIN_WIDTH` is widened to it.
+    Only what would be narrower than `MIN_WIDTH` is widened to it. Shadows are lifted (`lighting`), and paper above and
+    below a loosely cut line is left out (`framing`).
 
     Args:
         grey: (H, W) grey levels.
@@ -185,9 +186,15 @@ def prepare(grey: Pixels, height: int, name: str = "image") -> Pixels:
     Raises:
         ImageError: If the picture is far too wide for its height to be a line.
     """
+    return framed(prepare_whole(grey, height, name), height)[0]
+
+
+def prepare_whole(grey: Pixels, height: int, name: str = "image") -> Pixels:
+    """As `prepare`, but with all paper above and below the line: (height or more, width)."""
     tall, wide = grey.shape
     if wide > MAX_ASPECT * tall:
         raise ImageError(f"{name}: {wide} x {tall} pixels are too wide for one text line", "not_a_line")
+    height = height_for(grey, height)
     width = max(MIN_WIDTH, round(wide * height / tall))
     if (tall, wide) != (height, width):
         resized = Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
@@ -219,30 +226,3 @@ def _around_text(grey: Pixels) -> Pixels:
     text, level = grey[:, varied], np.median(grey[0, ~varied])
     is_paper = np.abs(text.astype(np.int16) - int(level)) < _MIN_CONTRAST
     return grey if is_paper.mean() > 0.4 else text
-
-
-def padded_width(width: int) -> int:
-    """The width that a line is padded to, a function of its own width alone, at most an eighth more.
-
-    Lines are batched only with lines of equal padded width: what a line meets in the network, and with it every
-    rounding error, is then the same in any batch.
-    """
-    step = max(16, 1 << max(0, math.frexp(width - 1)[1] - 4))
-    return -(-width // step) * step
-
-
-def collate(lines: Sequence[Pixels], width: int | None = None) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Pad prepared lines to one batch.
-
-    Args:
-        lines: (height, w) each.
-        width: Pad to this, by default to the widest line.
-
-    Returns:
-        Batch (B, 1, height, W) and true widths (B,).
-    """
-    widths = np.array([line.shape[1] for line in lines], dtype=np.int64)
-    batch = np.full((len(lines), 1, lines[0].shape[0], width or int(widths.max())), PAPER, np.uint8)
-    for row, line in zip(batch, lines, strict=True):
-        row[0, :, : line.shape[1]] = line
-    return batch, widths

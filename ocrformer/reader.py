@@ -10,13 +10,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ocrformer.attention_map import Attention, attend
+from ocrformer.batching import collate, padded_width
 from ocrformer.boxes import character_boxes
 from ocrformer.charset import Charset, normalise
 from ocrformer.config import DecodeOptions
-from ocrformer.image import MAX_PIXELS, ImageError, ImageSource, Pixels, collate, load, padded_width, prepare
+from ocrformer.framing import framed
+from ocrformer.image import MAX_PIXELS, ImageError, ImageSource, Pixels, load, prepare_whole
 from ocrformer.line import Box, Character, Line
 from ocrformer.long_lines import MAX_WIDTH, Piece, split
 from ocrformer.model import network
@@ -96,7 +99,9 @@ class OCRformer:
         return cls(bundle, "default" if name_or_path == "default" else path.name, path, encoder)
 
     def prepare(self, image: ImageSource, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Pixels:
-        """One picture to a prepared line (height, width); what `read` does first, for callers that pipeline it.
+        """One picture to a prepared line; what `read` does first, for callers that pipeline it.
+
+        It is (height, width), or higher where the picture is loosely cut.
 
         Args:
             image: Path, encoded bytes, PIL image or array of one text line.
@@ -108,7 +113,7 @@ class OCRformer:
         """
         grey = load(image, max_pixels=max_pixels, name=name)
         called = name or (os.fspath(image) if isinstance(image, str | os.PathLike) else "image")
-        return prepare(grey, self.network.config.height, called)
+        return prepare_whole(grey, self.network.config.height, called)
 
     def read(self, images: Iterable[ImageSource], options: DecodeOptions | None = None) -> list[Line]:
         """Read pictures of lines, in order.
@@ -128,7 +133,7 @@ class OCRformer:
     def read_prepared(self, lines: Sequence[Pixels], options: DecodeOptions | None = None) -> list[Line]:
         """Read lines that `prepare` made, in order; the same line gives the same text alone and in any batch."""
         options = options or DecodeOptions()
-        pieces = [split(line) for line in lines]
+        pieces = [split(framed(line, self.network.config.height)[0]) for line in lines]
         readings = self._read_pieces([piece.pixels for parts in pieces for piece in parts], options)
         if len(lines) >= _MANY:
             _return_memory()
@@ -149,6 +154,7 @@ class OCRformer:
 
     def attend_prepared(self, line: Pixels, options: DecodeOptions | None = None, *, name: str = "image") -> Attention:
         """As `attend`, for a line that `prepare` made."""
+        line, _ = framed(line, self.network.config.height)
         if line.shape[1] > MAX_WIDTH:
             message = f"{name}: attention is shown for lines up to {MAX_WIDTH} pixels wide at {line.shape[0]} high"
             raise ImageError(message, "not_a_line")
@@ -176,7 +182,7 @@ class OCRformer:
         boxes: Sequence[Box | None] = [None] * len(groups)
         if options.boxes:
             middles = np.array([columns[start:end].mean() for _, start, end in groups])
-            boxes = character_boxes(line, [text for text, _, _ in groups], middles)
+            boxes = self._boxes(line, [text for text, _, _ in groups], middles)
         characters = tuple(
             Character(text, float(confidences[start:end].min()), box)
             for (text, start, end), box in zip(groups, boxes, strict=True)
@@ -185,6 +191,17 @@ class OCRformer:
         confidence = float(np.exp(log_probs.sum()))
         status, reason = verdict(reading)
         return Line(text, confidence, status, characters, reason)
+
+    def _boxes(self, line: Pixels, texts: Sequence[str], middles: npt.NDArray[np.float64]) -> list[Box]:
+        """Boxes as shares of the whole line, of which only some rows were read."""
+        rows, top = framed(line, self.network.config.height)
+        found = character_boxes(rows, texts, middles)
+        if len(rows) == len(line):
+            return found
+        return [
+            box._replace(top=(top + box.top * len(rows)) / len(line), bottom=(top + box.bottom * len(rows)) / len(line))
+            for box in found
+        ]
 
 
 def _return_memory() -> None:

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 
 from ocrformer.config import DecodeOptions
-from ocrformer.image import ImageError, Pixels, load_pages, prepare
+from ocrformer.image import ImageError, Pixels, load_pages, prepare_whole
 from ocrformer.line import Line
 from ocrformer.rows import Row
 from ocrformer.sources import Item
@@ -50,7 +50,7 @@ def decode(item: Item, height: int) -> list[Decoded]:
     decoded: list[Decoded] = []
     try:
         for page in load_pages(item.content(), name=item.name):
-            line = prepare(page, height, item.name)
+            line = prepare_whole(page, height, item.name)
             decoded.append(Decoded(item.name, line, page.shape[1], page.shape[0]))
     except ImageError as error:
         lost = f"; page {len(decoded) + 1} and those after it are lost" if decoded else ""

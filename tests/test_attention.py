@@ -28,7 +28,7 @@ def reader():
 @pytest.fixture(scope="module")
 def image():
     picture = Image.new("L", (200, 32), 255)
-    ImageDraw.Draw(picture).text((5, 8), "some line of text", fill=0)
+    ImageDraw.Draw(picture).text((5, 2), "some line of text", fill=0, font_size=22)
     return picture
 
 

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from ocrformer.image import MIN_WIDTH, PAPER, ImageError, collate, load, padded_width, prepare
+from ocrformer.batching import collate, padded_width
+from ocrformer.framing import framed
+from ocrformer.image import MIN_WIDTH, PAPER, ImageError, load, prepare, prepare_whole
 from ocrformer.lighting import evened
 
 
@@ -166,8 +168,8 @@ def test_faint_ink_is_brought_to_full_strength_but_noise_is_not():
 
 
 def test_height_is_fixed_and_aspect_kept():
-    assert prepare(REFERENCE, 32).shape == (32, 120)
-    assert prepare(REFERENCE, 48).shape == (48, 180)
+    assert prepare(REFERENCE[5:19], 28).shape == (28, 180)
+    assert prepare(REFERENCE[5:19], 42).shape == (42, 270)
     assert prepare(np.full((100, 3), 255, np.uint8), 32).shape == (32, MIN_WIDTH)
 
 
@@ -230,6 +232,34 @@ def test_a_cover_is_not_the_paper(cover, paper):
     """However much wider than the text it is, and in whatever grey."""
     picture = np.full((32, 90), paper, np.uint8)
     for left in range(4, 80, 9):
-        picture[10:22, left : left + 6] = 255 - paper
+        picture[6:26, left : left + 6] = 255 - paper
     covered = np.concatenate([picture, np.full((32, 300), cover, np.uint8)], axis=1)
     assert np.array_equal(prepare(covered, 32)[:, :90], prepare(picture, 32))
+
+
+def typed(above: int, below: int) -> Image.Image:
+    """A line of print with so many rows of empty paper above and below it."""
+    page = Image.new("L", (420, 24 + above + below), 250)
+    ImageDraw.Draw(page).text((8, above + 4), "A line of print, cut out loosely, ABCDEFGHIJ", fill=20, font_size=16)
+    return page
+
+
+def test_loosely_cut_lines_come_to_their_usual_height():
+    close, loose = np.asarray(typed(0, 0)), np.asarray(typed(30, 18))
+    whole = prepare_whole(loose, 32)
+    assert prepare_whole(close, 32).shape[0] == 32 < 64 < whole.shape[0]
+    line = prepare(loose, 32)
+    ink = np.flatnonzero((line > PAPER + 40).any(axis=1))
+    assert line.shape == (32, whole.shape[1]) and 0.55 < (ink[-1] + 1 - ink[0]) / 32 < 0.8
+    part, top = framed(whole, 32)
+    assert np.array_equal(part, line) and np.array_equal(whole[top : top + 32], line)
+    assert framed(part, 32)[1] == 0
+
+
+def test_paper_is_kept_where_it_may_mean_something():
+    dirty = np.asarray(typed(30, 18)).copy()
+    dirty[2, 100:104] = 0
+    hyphen = np.full((40, 30), 255, np.uint8)
+    hyphen[20:23, 8:18] = 0
+    for picture in (dirty, hyphen, np.full((40, 300), 255, np.uint8)):
+        assert prepare_whole(picture, 32).shape[0] == 32

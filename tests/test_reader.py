@@ -5,9 +5,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ocrformer import DecodeOptions, ImageError, OCRformer, decoding
+from ocrformer.batching import padded_width
 from ocrformer.charset import CharsetError
 from ocrformer.config import MODES
-from ocrformer.image import padded_width
 from ocrformer.model.network import WeightsError, save
 from ocrformer.reader import _bunches
 from tests.conftest import tiny_bundle

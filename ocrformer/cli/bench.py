@@ -129,8 +129,9 @@ def _synthetic_rate() -> float:
 def _scaling(target: str, reader: OCRformer, paths: Sequence[Path], shell: Sequence[str]) -> dict[str, Any]:
     """Cost by width and by number, drawn and as figures."""
     from ocrformer import scaling
+    from ocrformer.image import load, prepare
 
-    lines = [reader.prepare(path) for path in paths[:200]]
+    lines = [prepare(load(path), reader.network.config.height) for path in paths[:200]]
     costs = {mode: scaling.by_width(reader, lines, mode) for mode in ("ctc", DecodeOptions.mode)}
     runs = [scaling.transcribe(paths, shell, number) for number in scaling.NUMBERS]
     scaling.plot(Path(target), costs, runs)

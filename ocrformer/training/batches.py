@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from ocrformer.batching import collate
 from ocrformer.charset import BLANK, BOS, EOS
-from ocrformer.image import Pixels, collate
+from ocrformer.image import Pixels
 from ocrformer.training.lines import Key
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 _PRINT = 48  # range of grey levels in a row or column that holds print
-_LOOSE = 0.55  # share of the height that print has in pictures that are not loosely cut, at least
+_LOOSE = 0.5  # share of the height that print has in pictures that are not loosely cut, at least
 _LONG = 4  # times as long as high: shorter print may be a hyphen or a lone letter, whose height tells nothing
 _MARGIN = 0.25  # heights of the print that are left above and below it
 

@@ -8,25 +8,30 @@ import numpy.typing as npt
 _PRINT = 48  # range of grey levels in a row or column that holds print
 _LOOSE = 0.5  # share of the height that print has in pictures that are not loosely cut, at least
 _LONG = 4  # times as long as high: shorter print may be a hyphen or a lone letter, whose height tells nothing
+_DENSE = 0.8  # share of the rows between its first and its last that hold print, at least: rules have gaps between them
+_FILLED = 0.3  # likewise of columns: specks have wider ones
 _MARGIN = 0.25  # heights of the print that are left above and below it
 
 
 def height_for(grey: npt.NDArray[np.uint8], height: int) -> int:
     """Rows that a picture is scaled to so that its line has `height` of them: as many, or more if it is loosely cut.
 
-    Where paper is dirty, or other lines show, nothing is known, and it is not.
+    Where paper is dirty, other lines show, or what there is looks like no line of print, it has as many.
 
     Args:
         grey: (H, W) grey levels.
         height: Line height of the model.
     """
-    top, bottom = _print(grey, axis=1)
-    tall = bottom - top
-    left, right = _print(grey[top:bottom], axis=0) if 0 < tall < _LOOSE * len(grey) else (0, 0)
-    if right - left < _LONG * tall or not right:
+    rows = _printed(grey, axis=1)
+    tall = _extent(rows)
+    if not 0 < tall < _LOOSE * len(grey) or len(rows) < _DENSE * tall:
+        return height
+    columns = _printed(grey[rows[0] : rows[-1] + 1], axis=0)
+    if _extent(columns) < _LONG * tall or len(columns) < _FILLED * _extent(columns):
         return height
     margin = round(_MARGIN * tall)
-    return round(height * len(grey) / (min(len(grey), bottom + margin) - max(0, top - margin)))
+    kept = min(len(grey), int(rows[-1]) + 1 + margin) - max(0, int(rows[0]) - margin)
+    return round(height * len(grey) / kept)
 
 
 def framed(line: npt.NDArray[np.uint8], height: int) -> tuple[npt.NDArray[np.uint8], int]:
@@ -38,12 +43,17 @@ def framed(line: npt.NDArray[np.uint8], height: int) -> tuple[npt.NDArray[np.uin
     """
     if len(line) == height:
         return line, 0
-    first, last = _print(line, axis=1)
-    top = min(max(0, (first + last - height) // 2), len(line) - height)
+    rows = _printed(line, axis=1)
+    middle = (int(rows[0]) + int(rows[-1]) + 1) // 2 if rows.size else len(line) // 2
+    top = min(max(0, middle - height // 2), len(line) - height)
     return line[top : top + height], top
 
 
-def _print(grey: npt.NDArray[np.uint8], axis: int) -> tuple[int, int]:
-    """First and past-the-last of the rows (axis 1) or columns (axis 0) that hold print; both 0 if none does."""
-    found = np.flatnonzero(grey.max(axis=axis) - grey.min(axis=axis) >= _PRINT)
-    return (int(found[0]), int(found[-1]) + 1) if found.size else (0, 0)
+def _printed(grey: npt.NDArray[np.uint8], axis: int) -> npt.NDArray[np.intp]:
+    """Numbers of the rows (axis 1) or columns (axis 0) that hold print."""
+    return np.flatnonzero(grey.max(axis=axis) - grey.min(axis=axis) >= _PRINT)
+
+
+def _extent(numbers: npt.NDArray[np.intp]) -> int:
+    """How far they reach."""
+    return int(numbers[-1]) + 1 - int(numbers[0]) if numbers.size else 0

@@ -107,3 +107,14 @@ def test_boxes_of_a_picture_narrower_than_the_network_takes():
     (box,) = character_boxes(line, ["1"], np.array([line.shape[1] / 2]))
     assert box.left * 12 < 2.5 and box.right * 12 > 9.5
     assert reader.read([pixels])
+
+
+def test_boxes_of_a_loosely_cut_line_are_shares_of_the_whole_picture():
+    picture = Image.new("L", (420, 100), 250)
+    ImageDraw.Draw(picture).text((8, 40), "A line of print, cut out loosely", fill=20, font_size=20)
+    ink = np.flatnonzero((np.asarray(picture) < 128).any(axis=1))
+    (line,) = OCRformer.from_pretrained().read([picture], DecodeOptions(boxes=True))
+    assert line.text == "A line of print, cut out loosely"
+    boxes = [character.box for character in line.characters if character.text != " "]
+    assert abs(min(box.top for box in boxes) * 100 - ink[0]) < 2.5
+    assert abs(max(box.bottom for box in boxes) * 100 - ink[-1] - 1) < 2.5

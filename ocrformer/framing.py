@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 _PRINT = 48  # range of grey levels in a row or column that holds print
 _LOOSE = 0.5  # share of the height that print has in pictures that are not loosely cut, at least
+_FLAT = 0.15  # and at most that much in what is left as it is: rules, and what would grow beyond measure
 _LONG = 4  # times as long as high: shorter print may be a hyphen or a lone letter, whose height tells nothing
 _DENSE = 0.8  # share of the rows between its first and its last that hold print, at least: rules have gaps between them
 _FILLED = 0.3  # likewise of columns: specks have wider ones
@@ -24,7 +25,7 @@ def height_for(grey: npt.NDArray[np.uint8], height: int) -> int:
     """
     rows = _printed(grey, axis=1)
     tall = _extent(rows)
-    if not 0 < tall < _LOOSE * len(grey) or len(rows) < _DENSE * tall:
+    if not _FLAT * len(grey) < tall < _LOOSE * len(grey) or len(rows) < _DENSE * tall:
         return height
     columns = _printed(grey[rows[0] : rows[-1] + 1], axis=0)
     if _extent(columns) < _LONG * tall or len(columns) < _FILLED * _extent(columns):

@@ -261,5 +261,14 @@ def test_paper_is_kept_where_it_may_mean_something():
     dirty[2, 100:104] = 0
     hyphen = np.full((40, 30), 255, np.uint8)
     hyphen[20:23, 8:18] = 0
-    for picture in (dirty, hyphen, np.full((40, 300), 255, np.uint8)):
+    rule = np.full((400, 900), 255, np.uint8)
+    rule[200:203] = 0
+    for picture in (dirty, hyphen, rule, np.full((40, 300), 255, np.uint8)):
         assert prepare_whole(picture, 32).shape[0] == 32
+
+
+def test_loose_pictures_grow_within_bounds():
+    for size in range(10, 200, 5):
+        picture = np.full((200, 3000), 255, np.uint8)
+        picture[100 - size // 2 : 100 + size // 2] = np.arange(3000) % 20 // 10 * 255
+        assert 32 <= prepare_whole(picture, 32).shape[0] <= 150

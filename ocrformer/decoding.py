@@ -5,7 +5,6 @@ Ids and log-probabilities only. Every function is free of state, so that many th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ocrformer import ctc
 from ocrformer.charset import BLANK, BOS, EOS, SPECIALS
+from ocrformer.draft import Draft
 from ocrformer.model.attention import KVCache, Packing
 from ocrformer.model.decoder import Decoder, Memory
 
@@ -65,7 +65,7 @@ def constraint(vocabulary: int, allowed: Sequence[int] | None, *, of_ctc: bool) 
 
 
 def _predict(
-    decoder: Decoder, memory: Memory, lines: Sequence[_Draft], bias: Tensor, caches: list[KVCache]
+    decoder: Decoder, memory: Memory, lines: Sequence[Draft], bias: Tensor, caches: list[KVCache]
 ) -> list[npt.NDArray[np.float32]]:
     """Log-probabilities (T, V) of each line's open tokens if its draft is right, EOS included.
 
@@ -87,7 +87,7 @@ def _predict(
 
 
 def _predict_alone(
-    decoder: Decoder, memory: Memory, line: _Draft, bias: Tensor, caches: list[KVCache]
+    decoder: Decoder, memory: Memory, line: Draft, bias: Tensor, caches: list[KVCache]
 ) -> npt.NDArray[np.float32]:
     """The same for a single line, which has no padding to leave out."""
     device = memory.mask.device
@@ -99,57 +99,6 @@ def _predict_alone(
     logits = decoder(tokens, memory, caches=caches, position=start)[0, : len(open_)] + bias.to(device)
     log_probs: npt.NDArray[np.float32] = logits.float().log_softmax(dim=-1).cpu().numpy()
     return log_probs
-
-
-class _Draft:
-    """A line under verification: its draft, the ids accepted so far, and how the two line up.
-
-    Args:
-        draft: A guess of the ids.
-    """
-
-    def __init__(self, draft: Sequence[int]) -> None:
-        self.draft = np.array(draft, np.int64)
-        self.done: list[int] = []
-        self.scores = np.zeros(0, np.float32)
-        self.lead = math.inf
-        self._resume = 0  # where the draft goes on
-        self._costs = np.arange(len(draft) + 1)  # edit distances of what is done to every beginning of the draft
-
-    def target(self) -> list[int]:
-        """What the line would be if the rest of the draft were right."""
-        return [*self.done, *self.draft[self._resume :].tolist(), EOS]
-
-    def advance(self, log_probs: npt.NDArray[np.float32], limit: int) -> bool:
-        """Accept what agrees with the decoder, and its correction; True once the line is complete.
-
-        Args:
-            log_probs: Of the open tokens, (T, V); altered.
-            limit: Most tokens, EOS included.
-        """
-        open_ = np.append(self.draft[self._resume :], EOS)[: limit - len(self.done)]
-        best = log_probs[: len(open_)].argmax(axis=-1)
-        differs = np.flatnonzero(best != open_)
-        accepted = best[: differs[0] + 1] if differs.size else open_
-        places = np.arange(len(accepted))
-        scores = log_probs[places, accepted]
-        self.scores = np.append(self.scores, scores)
-        log_probs[places, accepted] = -np.inf  # what is left are the others
-        self.lead = min(self.lead, float((scores - log_probs[places].max(axis=-1)).min()))
-        self.done += accepted[accepted != EOS].tolist()
-        if not differs.size or accepted[-1] == EOS or len(self.done) >= limit:
-            return True
-        self._realign(accepted)
-        return False
-
-    def _realign(self, accepted: npt.NDArray[np.int64]) -> None:
-        """Go on where the draft's beginning is nearest to what is done: any guess is right, a good one saves passes."""
-        places = np.arange(len(self._costs))
-        for token in accepted:
-            replaced = np.append(np.inf, self._costs[:-1] + (self.draft != token))
-            best = np.minimum(replaced, self._costs + 1)  # the token replaces one of the draft's, or is new
-            self._costs = np.minimum.accumulate(best - places) + places  # the draft has some too many
-        self._resume = int(np.flatnonzero(self._costs == self._costs.min())[-1])
 
 
 def _filled(rows: list[int]) -> list[int]:
@@ -185,7 +134,7 @@ def verify(
     Returns:
         The lines as decoded, and the drafts as the decoder scores them.
     """
-    lines = [_Draft(draft) for draft in drafts]
+    lines = [Draft(draft) for draft in drafts]
     active = list(range(len(lines)))
     scored: list[Hypothesis] = []
     given_up: set[int] = set()

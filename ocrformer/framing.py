@@ -1,9 +1,11 @@
-"""Loosely cut pictures: print is brought to its usual height, whatever empty paper lies above and below it."""
+"""Pictures that hold more than their line: it is brought to its usual height, loosely cut or not level as it may be."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+
+from ocrformer.levelling import Course, course_of, followed
 
 _PRINT = 48  # range of grey levels in a row or column that holds print
 _LOOSE = 0.5  # share of the height that print has in pictures that are not loosely cut, at least
@@ -15,39 +17,62 @@ _MARGIN = 0.25  # heights of the print that are left above and below it
 
 
 def height_for(grey: npt.NDArray[np.uint8], height: int) -> int:
-    """Rows that a picture is scaled to so that its line has `height` of them: as many, or more if it is loosely cut.
+    """Rows that a picture is scaled to so that its line has `height` of them.
 
-    Where paper is dirty, other lines show, or what there is looks like no line of print, it has as many.
+    That is as many, or more if the line is loosely cut or not level. Where paper is dirty, other lines show, or what
+    there is looks like no line of print, it is not taken for loosely cut.
 
     Args:
         grey: (H, W) grey levels.
         height: Line height of the model.
     """
+    course = course_of(grey)
+    if course:
+        return round(height * len(grey) / _kept(_level(grey, course)))
+    kept = _kept(grey)
+    return height if kept == len(grey) else round(height * len(grey) / kept)
+
+
+def _level(grey: npt.NDArray[np.uint8], course: Course) -> npt.NDArray[np.uint8]:
+    """The rows that run through the picture from end to end beside a line that runs so."""
+    tops = len(grey) * course.depths(grey.shape[1])
+    return followed(grey, tops, len(grey) - round(tops.max()))
+
+
+def _kept(grey: npt.NDArray[np.uint8]) -> int:
+    """How many rows of a level line's picture are to be read."""
     rows = _printed(grey, axis=1)
     tall = _extent(rows)
     if not _FLAT * len(grey) < tall < _LOOSE * len(grey) or len(rows) < _DENSE * tall:
-        return height
+        return len(grey)
     columns = _printed(grey[rows[0] : rows[-1] + 1], axis=0)
     if _extent(columns) < _LONG * tall or len(columns) < _FILLED * _extent(columns):
-        return height
+        return len(grey)
     margin = round(_MARGIN * tall)
-    kept = min(len(grey), int(rows[-1]) + 1 + margin) - max(0, int(rows[0]) - margin)
-    return round(height * len(grey) / kept)
+    return min(len(grey), int(rows[-1]) + 1 + margin) - max(0, int(rows[0]) - margin)
 
 
-def framed(line: npt.NDArray[np.uint8], height: int) -> tuple[npt.NDArray[np.uint8], int]:
-    """The rows of a line in a picture that is at least as high, and the number of the first of them.
+def framed(
+    line: npt.NDArray[np.uint8], height: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64] | npt.NDArray[np.intp]]:
+    """The rows of a line in a picture that is at least as high, and where the first of them is in each column, (W,).
 
     Args:
         line: A picture scaled to `height_for` rows.
         height: How many rows.
     """
+    tops = np.zeros(line.shape[1], np.intp)
     if len(line) == height:
-        return line, 0
-    rows = _printed(line, axis=1)
-    middle = (int(rows[0]) + int(rows[-1]) + 1) // 2 if rows.size else len(line) // 2
-    top = min(max(0, middle - height // 2), len(line) - height)
-    return line[top : top + height], top
+        return line, tops
+    course = course_of(line)
+    level = _level(line, course) if course else line
+    rows = _printed(level, axis=1)
+    middle = (int(rows[0]) + int(rows[-1]) + 1) // 2 if rows.size else len(level) // 2
+    top = max(0, min(middle - height // 2, len(level) - height))
+    if not course:
+        return line[top : top + height], tops + top
+    following = top + len(line) * course.depths(line.shape[1])
+    return followed(line, following, height), following
 
 
 def _printed(grey: npt.NDArray[np.uint8], axis: int) -> npt.NDArray[np.intp]:

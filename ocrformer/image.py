@@ -172,8 +172,8 @@ def _scale_depth(samples: npt.NDArray[np.float32]) -> Pixels:
 def prepare(grey: Pixels, height: int, name: str = "image") -> Pixels:
     """Grey levels to a prepared line: fixed height, true aspect ratio, ink above `PAPER` whatever the polarity.
 
-    Only what would be narrower than `MIN_WIDTH` is widened to it. Shadows are lifted (`lighting`), and paper above and
-    below a loosely cut line is left out (`framing`).
+    Only what would be narrower than `MIN_WIDTH` is widened to it. Shadows are lifted (`lighting`), lines that are not
+    level become so (`levelling`), and paper above and below a loosely cut line is left out (`framing`).
 
     Args:
         grey: (H, W) grey levels.
@@ -190,7 +190,7 @@ def prepare(grey: Pixels, height: int, name: str = "image") -> Pixels:
 
 
 def prepare_whole(grey: Pixels, height: int, name: str = "image") -> Pixels:
-    """As `prepare`, but with all paper above and below the line: (height or more, width)."""
+    """As `prepare`, but with all of the picture, as it was cut: (height or more, width)."""
     tall, wide = grey.shape
     if wide > MAX_ASPECT * tall:
         raise ImageError(f"{name}: {wide} x {tall} pixels are too wide for one text line", "not_a_line")

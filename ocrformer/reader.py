@@ -101,7 +101,7 @@ class OCRformer:
     def prepare(self, image: ImageSource, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Pixels:
         """One picture to a prepared line; what `read` does first, for callers that pipeline it.
 
-        It is (height, width), or higher where the picture is loosely cut.
+        It is (height, width), or higher where the picture is loosely cut or the line not level.
 
         Args:
             image: Path, encoded bytes, PIL image or array of one text line.
@@ -193,15 +193,19 @@ class OCRformer:
         return Line(text, confidence, status, characters, reason)
 
     def _boxes(self, line: Pixels, texts: Sequence[str], middles: npt.NDArray[np.float64]) -> list[Box]:
-        """Boxes as shares of the whole line, of which only some rows were read."""
-        rows, top = framed(line, self.network.config.height)
+        """Boxes as shares of the whole picture, of which only some rows were read."""
+        rows, tops = framed(line, self.network.config.height)
         found = character_boxes(rows, texts, middles)
         if len(rows) == len(line):
             return found
-        return [
-            box._replace(top=(top + box.top * len(rows)) / len(line), bottom=(top + box.bottom * len(rows)) / len(line))
-            for box in found
-        ]
+        return [_in_picture(box, len(rows), tops, len(line)) for box in found]
+
+
+def _in_picture(box: Box, rows: int, tops: npt.NDArray[np.generic], height: int) -> Box:
+    """The box of some rows as one of a picture of that height."""
+    top = float(tops[min(len(tops) - 1, int((box.left + box.right) / 2 * len(tops)))])
+    shares = ((top + share * rows) / height for share in (box.top, box.bottom))
+    return box._replace(top=max(0.0, next(shares)), bottom=min(1.0, next(shares)))
 
 
 def _return_memory() -> None:

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from ocrformer.batching import collate, padded_width
-from ocrformer.framing import framed
-from ocrformer.image import MIN_WIDTH, PAPER, ImageError, load, prepare, prepare_whole
+from ocrformer.image import MIN_WIDTH, PAPER, ImageError, load, prepare
 from ocrformer.lighting import evened
 
 
@@ -235,40 +234,3 @@ def test_a_cover_is_not_the_paper(cover, paper):
         picture[6:26, left : left + 6] = 255 - paper
     covered = np.concatenate([picture, np.full((32, 300), cover, np.uint8)], axis=1)
     assert np.array_equal(prepare(covered, 32)[:, :90], prepare(picture, 32))
-
-
-def typed(above: int, below: int) -> Image.Image:
-    """A line of print with so many rows of empty paper above and below it."""
-    page = Image.new("L", (420, 24 + above + below), 250)
-    ImageDraw.Draw(page).text((8, above + 4), "A line of print, cut out loosely, ABCDEFGHIJ", fill=20, font_size=16)
-    return page
-
-
-def test_loosely_cut_lines_come_to_their_usual_height():
-    close, loose = np.asarray(typed(0, 0)), np.asarray(typed(30, 18))
-    whole = prepare_whole(loose, 32)
-    assert prepare_whole(close, 32).shape[0] == 32 < 64 < whole.shape[0]
-    line = prepare(loose, 32)
-    ink = np.flatnonzero((line > PAPER + 40).any(axis=1))
-    assert line.shape == (32, whole.shape[1]) and 0.55 < (ink[-1] + 1 - ink[0]) / 32 < 0.8
-    part, top = framed(whole, 32)
-    assert np.array_equal(part, line) and np.array_equal(whole[top : top + 32], line)
-    assert framed(part, 32)[1] == 0
-
-
-def test_paper_is_kept_where_it_may_mean_something():
-    dirty = np.asarray(typed(30, 18)).copy()
-    dirty[2, 100:104] = 0
-    hyphen = np.full((40, 30), 255, np.uint8)
-    hyphen[20:23, 8:18] = 0
-    rule = np.full((400, 900), 255, np.uint8)
-    rule[200:203] = 0
-    for picture in (dirty, hyphen, rule, np.full((40, 300), 255, np.uint8)):
-        assert prepare_whole(picture, 32).shape[0] == 32
-
-
-def test_loose_pictures_grow_within_bounds():
-    for size in range(10, 200, 5):
-        picture = np.full((200, 3000), 255, np.uint8)
-        picture[100 - size // 2 : 100 + size // 2] = np.arange(3000) % 20 // 10 * 255
-        assert 32 <= prepare_whole(picture, 32).shape[0] <= 150

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -47,6 +48,24 @@ def check(path: str, model: str, sheet: str | None) -> None:
         shown = [samples[index] for index in found.usable]
         sheet_of(shown[:: max(1, len(shown) // 120)][:120], bundle.network.config.height).save(sheet, "PNG")
     sys.exit(0 if found.sound else 1)
+
+
+@data.command()
+@click.argument("path")
+@click.option("-o", "--output", required=True, metavar="DIR", help="Gets one folder of labelled lines per condition.")
+@click.option("--lines", type=click.IntRange(1), default=100, show_default=True, help="How many, spread over PATH's.")
+@plainly()
+def distort(path: str, output: str, lines: int) -> None:
+    """Write labelled lines as a worse camera, scanner or cut would have given them.
+
+    In shadow, tilted, bowed, blurred, faxed and so on, each at one strength. What `evaluate` or `bench` then say of
+    the folders tells what a model bears, and what is the matter with lines that it reads badly.
+    """
+    need("cv2", "train")
+    from ocrformer.training.conditions import distort as written
+
+    for name, number in written(path, Path(output), lines):
+        click.echo(f"{name}: {number} lines")
 
 
 def _weights(name: str) -> str:

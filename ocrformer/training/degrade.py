@@ -116,7 +116,7 @@ class Backdrop(A.ImageOnlyTransform):
         height, width = img.shape
         cell = height * draw.uniform(0.05, 1.5)
         blots = draw.standard_normal((round(height / cell) + 2, round(width / cell) + 2), dtype=np.float32)
-        field = cv2.resize(blots, (width, height), interpolation=cv2.INTER_CUBIC) * draw.triangular(3, 6, 32)
+        field = cv2.resize(blots, (width, height), interpolation=cv2.INTER_CUBIC) * draw.triangular(3, 8, 40)
         if draw.random() < 0.3:
             back = cv2.GaussianBlur(cv2.flip(img, 1), (0, 0), float(draw.uniform(0.5, 2.0))).astype(np.float32)
             field += (back - np.median(img)) * draw.uniform(0.05, 0.3)
@@ -147,7 +147,7 @@ def _noise(deviation: float) -> A.OneOf:
 DOCUMENT = _compose(
     A.ElasticTransform(alpha=12, sigma=5, border_mode=cv2.BORDER_REPLICATE, p=0.06),
     A.OneOf([Fax(p=0.6), A.Sequential([A.GaussianBlur(0, (0.3, 1.5), p=0.6), _noise(0.1)], p=0.4)], p=0.7),
-    Backdrop(p=0.08),
+    Backdrop(p=0.12),
     A.OneOf([_coarsen(0.5, 0.4), LowResolution(p=0.5)], p=0.35),
     Dither(p=0.02),
     A.OneOf([A.SaltAndPepper(amount=(0.001, 0.02)), A.CoarseDropout((1, 6), (1, 3), (1, 12), fill=255)], p=0.08),

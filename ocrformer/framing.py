@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ocrformer.levelling import Course, course_of, followed
+from ocrformer.levelling import course_of, followed
 
 _PRINT = 48  # range of grey levels in a row or column that holds print
 _LOOSE = 0.5  # share of the height that print has in pictures that are not loosely cut, at least
@@ -20,59 +20,58 @@ def height_for(grey: npt.NDArray[np.uint8], height: int) -> int:
     """Rows that a picture is scaled to so that its line has `height` of them.
 
     That is as many, or more if the line is loosely cut or not level. Where paper is dirty, other lines show, or what
-    there is looks like no line of print, it is not taken for loosely cut.
+    there is looks like no line of print, the picture is taken as it is.
 
     Args:
         grey: (H, W) grey levels.
         height: Line height of the model.
     """
-    course = course_of(grey)
-    if course:
-        return round(height * len(grey) / _kept(_level(grey, course)))
-    kept = _kept(grey)
+    level, _ = _level(grey)
+    kept = len(level)
+    if _is_print(level):
+        rows = _printed(level, axis=1)
+        tall = _extent(rows)
+        if tall < _LOOSE * len(level):
+            margin = round(_MARGIN * tall)
+            kept = min(len(level), int(rows[-1]) + 1 + margin) - max(0, int(rows[0]) - margin)
     return height if kept == len(grey) else round(height * len(grey) / kept)
 
 
-def _level(grey: npt.NDArray[np.uint8], course: Course) -> npt.NDArray[np.uint8]:
-    """The rows that run through the picture from end to end beside a line that runs so."""
-    tops = len(grey) * course.depths(grey.shape[1])
-    return followed(grey, tops, len(grey) - round(tops.max()))
-
-
-def _kept(grey: npt.NDArray[np.uint8]) -> int:
-    """How many rows of a level line's picture are to be read."""
-    rows = _printed(grey, axis=1)
-    tall = _extent(rows)
-    if not _FLAT * len(grey) < tall < _LOOSE * len(grey) or len(rows) < _DENSE * tall:
-        return len(grey)
-    columns = _printed(grey[rows[0] : rows[-1] + 1], axis=0)
-    if _extent(columns) < _LONG * tall or len(columns) < _FILLED * _extent(columns):
-        return len(grey)
-    margin = round(_MARGIN * tall)
-    return min(len(grey), int(rows[-1]) + 1 + margin) - max(0, int(rows[0]) - margin)
-
-
-def framed(
-    line: npt.NDArray[np.uint8], height: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64] | npt.NDArray[np.intp]]:
+def framed(line: npt.NDArray[np.uint8], height: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
     """The rows of a line in a picture that is at least as high, and where the first of them is in each column, (W,).
 
     Args:
         line: A picture scaled to `height_for` rows.
         height: How many rows.
     """
-    tops = np.zeros(line.shape[1], np.intp)
     if len(line) == height:
-        return line, tops
-    course = course_of(line)
-    level = _level(line, course) if course else line
+        return line, np.zeros(line.shape[1])
+    level, tops = _level(line)
     rows = _printed(level, axis=1)
     middle = (int(rows[0]) + int(rows[-1]) + 1) // 2 if rows.size else len(level) // 2
     top = max(0, min(middle - height // 2, len(level) - height))
-    if not course:
-        return line[top : top + height], tops + top
-    following = top + len(line) * course.depths(line.shape[1])
-    return followed(line, following, height), following
+    return followed(line, tops + top, height), tops + top
+
+
+def _level(grey: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
+    """The rows that run from end to end beside the line, and where the first of them is in each column, (W,)."""
+    course = course_of(grey)
+    if course:
+        tops = len(grey) * course.depths(grey.shape[1])
+        level = followed(grey, tops, len(grey) - round(tops.max()))
+        if _is_print(level):
+            return level, tops
+    return grey, np.zeros(grey.shape[1])
+
+
+def _is_print(grey: npt.NDArray[np.uint8]) -> bool:
+    """Whether what a picture holds looks like one line of print on clean paper."""
+    rows = _printed(grey, axis=1)
+    tall = _extent(rows)
+    if tall <= _FLAT * len(grey) or len(rows) < _DENSE * tall:
+        return False
+    columns = _printed(grey[rows[0] : rows[-1] + 1], axis=0)
+    return _extent(columns) >= _LONG * tall and len(columns) >= _FILLED * _extent(columns)
 
 
 def _printed(grey: npt.NDArray[np.uint8], axis: int) -> npt.NDArray[np.intp]:

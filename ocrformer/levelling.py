@@ -110,6 +110,8 @@ def _around(course: Course, step: float) -> tuple[Course, ...]:
 
 def followed(grey: npt.NDArray[np.uint8], tops: npt.NDArray[np.float64], height: int) -> npt.NDArray[np.uint8]:
     """So many rows of each column from its own first row on (linear interpolation), (height, W)."""
+    if not np.ptp(tops):
+        return grey[int(tops[0]) : int(tops[0]) + height]
     places = np.clip(tops + np.arange(height)[:, None], 0, len(grey) - 1)
     upper = places.astype(np.intp)
     columns = np.arange(grey.shape[1])

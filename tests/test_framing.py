@@ -30,7 +30,7 @@ def test_loosely_cut_lines_come_to_their_usual_height():
     ink = np.flatnonzero((line > PAPER + 40).any(axis=1))
     assert line.shape == (32, whole.shape[1]) and 0.55 < (ink[-1] + 1 - ink[0]) / 32 < 0.8
     part, tops = framed(whole, 32)
-    assert np.array_equal(part, line) and np.array_equal(whole[tops[0] : tops[0] + 32], line)
+    assert np.array_equal(part, line) and np.array_equal(whole[int(tops[0]) : int(tops[0]) + 32], line)
     assert len(set(tops)) == 1 and not framed(part, 32)[1].any()
 
 

@@ -54,7 +54,7 @@ def course_of(grey: npt.NDArray[np.uint8]) -> Course | None:
         grey: (H, W) grey levels, of either polarity.
     """
     height, width = grey.shape
-    if width < _LONG * height:
+    if width < max(_LONG * height, _BLOCKS):
         return None
     rows = _rows_of_ink(grey)
     best, sharpest = _sharpest(rows, _COARSE)

@@ -81,6 +81,12 @@ def test_level_lines_stay_as_they_are():
     assert prepare_whole(level, 32).shape == np.asarray(resized).shape
 
 
+@pytest.mark.parametrize("size", [(1, 5), (1, 15), (2, 12), (3, 16), (3, 40)])
+def test_pictures_of_few_pixels_have_no_course(size):
+    assert course_of(np.random.default_rng(2).integers(0, 256, size).astype(np.uint8)) is None or size[1] > 15
+    assert prepare(np.full(size, 200, np.uint8), 32).shape[0] == 32
+
+
 @pytest.mark.parametrize("pixels", ["blank", "noise", "rules"])
 def test_what_is_no_line_has_no_course(pixels):
     pictures = {

@@ -1,4 +1,4 @@
-"""`ocrformer data`: look at labelled lines before training with them."""
+"""`ocrformer data`: look at labelled lines before training with them, or make them worse to measure with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ocrformer.cli.extras import need, plainly
 
 @click.group()
 def data() -> None:
-    """Look at labelled lines before training with them."""
+    """Look at labelled lines before training with them, or make them worse to measure with."""
 
 
 @data.command()

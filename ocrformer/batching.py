@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from ocrformer.image import PAPER, Pixels
+
+Group = tuple[int, list[int]]
+"""Padded width, and indices of lines that share it."""
 
 
 def padded_width(width: int) -> int:
@@ -36,3 +40,22 @@ def collate(lines: Sequence[Pixels], width: int | None = None) -> tuple[npt.NDAr
     for row, line in zip(batch, lines, strict=True):
         row[0, :, : line.shape[1]] = line
     return batch, widths
+
+
+def bunches(lines: Sequence[Pixels], pixels: int, workers: int) -> list[list[Group]]:
+    """Bunches of about equal work, wide lines first: batches of equal padded width that the network reads together.
+
+    Args:
+        lines: Prepared lines.
+        pixels: Columns of a bunch at most, but for its last line.
+        workers: The number of bunches is a multiple of this, so that all have work to the end.
+    """
+    widths = [padded_width(line.shape[1]) for line in lines]
+    total = sum(widths)
+    count = workers * -(-total // (workers * pixels))
+    dealt: list[dict[int, list[int]]] = [defaultdict(list) for _ in range(count)]
+    before = 0
+    for index in sorted(range(len(lines)), key=widths.__getitem__, reverse=True):
+        dealt[before * count // total][widths[index]].append(index)
+        before += widths[index]
+    return [list(bunch.items()) for bunch in dealt if bunch]

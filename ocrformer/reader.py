@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,25 +13,23 @@ import numpy.typing as npt
 import torch
 
 from ocrformer.attention_map import Attention, attend
-from ocrformer.batching import collate, padded_width
-from ocrformer.boxes import character_boxes
+from ocrformer.batching import Group, bunches, collate
+from ocrformer.boxes import character_boxes, in_picture
 from ocrformer.charset import Charset, normalise
 from ocrformer.config import DecodeOptions
+from ocrformer.crowding import widened
 from ocrformer.framing import framed
 from ocrformer.image import MAX_PIXELS, ImageError, ImageSource, Pixels, load, prepare_whole
 from ocrformer.line import Box, Character, Line
-from ocrformer.long_lines import MAX_WIDTH, Piece, split
+from ocrformer.long_lines import MAX_WIDTH, split
 from ocrformer.model import network
 from ocrformer.model.network import Bundle, WeightsError
 from ocrformer.onnx_encoder import choose_encoder
-from ocrformer.reading import Reading, joined, verdict
+from ocrformer.reading import Placed, Reading, joined, verdict
 from ocrformer.recogniser import Encoder, Recogniser, fast_bfloat16
 from ocrformer.workers import Workers
 
 _MANY = 256  # lines after which memory is given back
-
-Group = tuple[int, list[int]]
-"""Padded width, and indices of lines that share it."""
 
 
 def weights_path(name_or_path: str | os.PathLike[str]) -> Path:
@@ -133,15 +130,10 @@ class OCRformer:
     def read_prepared(self, lines: Sequence[Pixels], options: DecodeOptions | None = None) -> list[Line]:
         """Read lines that `prepare` made, in order; the same line gives the same text alone and in any batch."""
         options = options or DecodeOptions()
-        pieces = [split(framed(line, self.network.config.height)[0]) for line in lines]
-        readings = self._read_pieces([piece.pixels for parts in pieces for piece in parts], options)
+        rows, readings = self._read_rows([framed(line, self.network.config.height)[0] for line in lines], options)
         if len(lines) >= _MANY:
             _return_memory()
-        results = iter(readings)
-        return [
-            self._line(line, parts, [next(results) for _ in parts], options)
-            for line, parts in zip(lines, pieces, strict=True)
-        ]
+        return [self._line(*read, options) for read in zip(lines, rows, readings, strict=True)]
 
     def attend(self, image: ImageSource, options: DecodeOptions | None = None) -> Attention:
         """Read one picture and tell where the network looked.
@@ -154,12 +146,28 @@ class OCRformer:
 
     def attend_prepared(self, line: Pixels, options: DecodeOptions | None = None, *, name: str = "image") -> Attention:
         """As `attend`, for a line that `prepare` made."""
-        line, _ = framed(line, self.network.config.height)
-        if line.shape[1] > MAX_WIDTH:
-            message = f"{name}: attention is shown for lines up to {MAX_WIDTH} pixels wide at {line.shape[0]} high"
+        rows, _ = framed(line, self.network.config.height)
+        message = f"{name}: attention is shown for lines up to {MAX_WIDTH} pixels wide at {rows.shape[0]} high"
+        if rows.shape[1] > MAX_WIDTH:
             raise ImageError(message, "not_a_line")
-        (reading,) = self._read_pieces([line], options or DecodeOptions())
-        return attend(self.network, self.charset, line, reading.ids)
+        (rows,), ((reading, _),) = self._read_rows([rows], options or DecodeOptions())
+        if rows.shape[1] > MAX_WIDTH:
+            raise ImageError(f"{message}, and its characters are so close that it was read wider", "not_a_line")
+        return attend(self.network, self.charset, rows, reading.ids)
+
+    def _read_rows(self, rows: list[Pixels], options: DecodeOptions) -> tuple[list[Pixels], list[Placed]]:
+        """Read rows of pictures, crowded ones once more and wider; what was read last comes back with its readings."""
+        readings = self._read_once(rows, options)
+        texts = ([text for text, _, _ in self.charset.groups(reading.ids)] for reading, _ in readings)
+        wide = {i: wider for i, text in enumerate(texts) if (wider := widened(rows[i], text)) is not None}
+        for (i, wider), again in zip(wide.items(), self._read_once(list(wide.values()), options), strict=True):
+            rows[i], readings[i] = wider, again
+        return rows, readings
+
+    def _read_once(self, rows: list[Pixels], options: DecodeOptions) -> list[Placed]:
+        pieces = [split(line) for line in rows]
+        results = iter(self._read_pieces([piece.pixels for parts in pieces for piece in parts], options))
+        return [joined(parts, [next(results) for _ in parts]) for parts in pieces]
 
     def _read_pieces(self, lines: Sequence[Pixels], options: DecodeOptions) -> list[Reading]:
         def read(bunch: list[Group]) -> list[Reading]:
@@ -167,22 +175,22 @@ class OCRformer:
             tensors = [(torch.from_numpy(images), torch.from_numpy(widths)) for images, widths in padded]
             return self.recogniser.read(tensors, options)
 
-        bunches = _bunches(lines, options.batch_pixels, self._workers.count)
+        shared = bunches(lines, options.batch_pixels, self._workers.count)
         readings: list[Reading | None] = [None] * len(lines)
-        for bunch, answers in zip(bunches, self._workers.map(read, bunches), strict=True):
+        for bunch, answers in zip(shared, self._workers.map(read, shared), strict=True):
             for index, answer in zip((i for _, indices in bunch for i in indices), answers, strict=True):
                 readings[index] = answer
         return [reading for reading in readings if reading is not None]
 
-    def _line(self, line: Pixels, pieces: list[Piece], readings: list[Reading], options: DecodeOptions) -> Line:
-        reading, columns = joined(pieces, readings)
+    def _line(self, line: Pixels, rows: Pixels, placed: Placed, options: DecodeOptions) -> Line:
+        reading, columns = placed
         groups = self.charset.groups(reading.ids)
         log_probs = reading.log_probs / self.temperature
         confidences = np.exp(log_probs)
         boxes: Sequence[Box | None] = [None] * len(groups)
         if options.boxes:
             middles = np.array([columns[start:end].mean() for _, start, end in groups])
-            boxes = self._boxes(line, [text for text, _, _ in groups], middles)
+            boxes = self._boxes(line, rows, [text for text, _, _ in groups], middles)
         characters = tuple(
             Character(text, float(confidences[start:end].min()), box)
             for (text, start, end), box in zip(groups, boxes, strict=True)
@@ -192,20 +200,13 @@ class OCRformer:
         status, reason = verdict(reading)
         return Line(text, confidence, status, characters, reason)
 
-    def _boxes(self, line: Pixels, texts: Sequence[str], middles: npt.NDArray[np.float64]) -> list[Box]:
+    def _boxes(self, line: Pixels, rows: Pixels, texts: Sequence[str], middles: npt.NDArray[np.float64]) -> list[Box]:
         """Boxes as shares of the whole picture, of which only some rows were read."""
-        rows, tops = framed(line, self.network.config.height)
         found = character_boxes(rows, texts, middles)
         if len(rows) == len(line):
             return found
-        return [_in_picture(box, len(rows), tops, len(line)) for box in found]
-
-
-def _in_picture(box: Box, rows: int, tops: npt.NDArray[np.generic], height: int) -> Box:
-    """The box of some rows as one of a picture of that height."""
-    top = float(tops[min(len(tops) - 1, int((box.left + box.right) / 2 * len(tops)))])
-    shares = ((top + share * rows) / height for share in (box.top, box.bottom))
-    return box._replace(top=max(0.0, next(shares)), bottom=min(1.0, next(shares)))
+        _, tops = framed(line, len(rows))
+        return [in_picture(box, len(rows), tops, len(line)) for box in found]
 
 
 def _return_memory() -> None:
@@ -222,22 +223,3 @@ def _keep_few_kernels() -> None:
     faster than ones made anew from oneDNN's own cache, which is left as it is.
     """
     os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
-
-
-def _bunches(lines: Sequence[Pixels], pixels: int, workers: int) -> list[list[Group]]:
-    """Bunches of about equal work, wide lines first: batches of equal padded width that the network reads together.
-
-    Args:
-        lines: Prepared lines.
-        pixels: Columns of a bunch at most, but for its last line.
-        workers: The number of bunches is a multiple of this, so that all have work to the end.
-    """
-    widths = [padded_width(line.shape[1]) for line in lines]
-    total = sum(widths)
-    count = workers * -(-total // (workers * pixels))
-    bunches: list[dict[int, list[int]]] = [defaultdict(list) for _ in range(count)]
-    before = 0
-    for index in sorted(range(len(lines)), key=widths.__getitem__, reverse=True):
-        bunches[before * count // total][widths[index]].append(index)
-        before += widths[index]
-    return [list(bunch.items()) for bunch in bunches if bunch]

@@ -26,7 +26,11 @@ class Reading:
     ctc_ids: list[int]
 
 
-def joined(pieces: list[Piece], readings: list[Reading]) -> tuple[Reading, npt.NDArray[np.floating[Any]]]:
+Placed = tuple[Reading, npt.NDArray[np.floating[Any]]]
+"""The reading of a line, and the column of each of its ids."""
+
+
+def joined(pieces: list[Piece], readings: list[Reading]) -> Placed:
     """One reading of all pieces, and the column of each of its ids in the whole line."""
     if len(readings) == 1:
         return readings[0], (readings[0].frames + 0.5) * STRIDE

@@ -5,11 +5,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ocrformer import DecodeOptions, ImageError, OCRformer, decoding
-from ocrformer.batching import padded_width
+from ocrformer.batching import bunches, padded_width
 from ocrformer.charset import CharsetError
 from ocrformer.config import MODES
 from ocrformer.model.network import WeightsError, save
-from ocrformer.reader import _bunches
 from tests.conftest import tiny_bundle
 
 
@@ -126,9 +125,9 @@ def test_weights_by_path(tmp_path, reader):
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_bunches_hold_every_line_once_and_keep_all_workers_busy(workers):
     widths = np.random.default_rng(1).integers(10, 900, 200).tolist()
-    bunches = _bunches([np.zeros((32, width), np.uint8) for width in widths], 4000, workers)
-    assert len(bunches) % workers == 0
-    assert sorted(index for bunch in bunches for _, indices in bunch for index in indices) == list(range(200))
-    assert all(padded_width(widths[i]) == width for bunch in bunches for width, indices in bunch for i in indices)
-    work = [sum(width * len(indices) for width, indices in bunch) for bunch in bunches]
+    dealt = bunches([np.zeros((32, width), np.uint8) for width in widths], 4000, workers)
+    assert len(dealt) % workers == 0
+    assert sorted(index for bunch in dealt for _, indices in bunch for index in indices) == list(range(200))
+    assert all(padded_width(widths[i]) == width for bunch in dealt for width, indices in bunch for i in indices)
+    work = [sum(width * len(indices) for width, indices in bunch) for bunch in dealt]
     assert max(work) <= 4000 + 960 and max(work) - min(work) <= 2 * 960

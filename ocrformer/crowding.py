@@ -23,7 +23,7 @@ def widened(line: Pixels, texts: Sequence[str]) -> Pixels | None:
         texts: The characters; a Hangul syllable, of several ids, is one.
     """
     height, width = line.shape
-    wanted = sum(_SYLLABLE if "\uac00" <= text <= "\ud7a3" else _LETTER for text in texts)
+    wanted = sum(_SYLLABLE if "가" <= text <= "힣" else _LETTER for text in texts)
     if width / STRIDE >= wanted:
         return None
     wider = round(width * min(_MOST, _ROOM * wanted * STRIDE / width))

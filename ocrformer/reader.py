@@ -156,12 +156,13 @@ class OCRformer:
         return attend(self.network, self.charset, rows, reading.ids)
 
     def _read_rows(self, rows: list[Pixels], options: DecodeOptions) -> tuple[list[Pixels], list[Placed]]:
-        """Read rows of pictures, crowded ones once more and wider; what was read last comes back with its readings."""
+        """Read rows of pictures, crowded ones once more and wider; the rows that were read more surely and how."""
         readings = self._read_once(rows, options)
         texts = ([text for text, _, _ in self.charset.groups(reading.ids)] for reading, _ in readings)
         wide = {i: wider for i, text in enumerate(texts) if (wider := widened(rows[i], text)) is not None}
         for (i, wider), again in zip(wide.items(), self._read_once(list(wide.values()), options), strict=True):
-            rows[i], readings[i] = wider, again
+            if again[0].sureness > readings[i][0].sureness:
+                rows[i], readings[i] = wider, again
         return rows, readings
 
     def _read_once(self, rows: list[Pixels], options: DecodeOptions) -> list[Placed]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
@@ -24,6 +25,11 @@ class Reading:
     log_probs: npt.NDArray[np.float32]
     frames: npt.NDArray[np.int64]
     ctc_ids: list[int]
+
+    @property
+    def sureness(self) -> float:
+        """Mean log-probability of the ids and the end; least of all where nothing was read."""
+        return float(self.log_probs.mean()) if self.ids else -math.inf
 
 
 Placed = tuple[Reading, npt.NDArray[np.floating[Any]]]

@@ -49,7 +49,7 @@ def test_narrow_print_is_read_better_for_it(shipped: OCRformer, monkeypatch: pyt
         return score(texts, [line.text for line in shipped.read_prepared(lines)]).cer
 
     again = error()
-    monkeypatch.setattr("ocrformer.reader.widened", lambda line, texts: None)
+    monkeypatch.setattr("ocrformer.reader.widened", lambda _line, _texts: None)
     assert again < 0.8 * error()
 
 

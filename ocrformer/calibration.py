@@ -10,6 +10,9 @@ import numpy as np
 from ocrformer import metrics
 from ocrformer.model.network import Bundle
 
+Judged = tuple[Sequence[float], Sequence[bool]]
+"""Confidences, and whether what they stand for is right."""
+
 _TEMPERATURES = np.geomspace(0.25, 8.0, 241)
 _LEAST = 1e-6  # doubt that is always left, so that one sure error does not decide everything
 
@@ -40,6 +43,22 @@ def calibrated(bundle: Bundle, temperature: float, error_rates: Mapping[str, flo
     return replace(bundle, details=bundle.details | figures | {"temperature": f"{temperature:.3f}"})
 
 
-def calibration_of(confidences: Sequence[float], right: Sequence[bool], ratio: float = 1.0) -> metrics.Calibration:
-    """What confidences would be worth if the temperature were multiplied by `ratio`."""
-    return metrics.calibrate([confidence ** (1 / ratio) for confidence in confidences], right)
+def cross_fitted(parts: Sequence[Judged], present: float = 1.0) -> list[float]:
+    """For each part the temperature that is fitted on all others, so that it can be judged on what it never saw.
+
+    Args:
+        parts: Lines of different documents, as read at the `present` temperature.
+        present: Temperature of the model that read them.
+    """
+    fitted = []
+    for index in range(len(parts)):
+        others = [*parts[:index], *parts[index + 1 :]]
+        confidences = [confidence for known, _ in others for confidence in known]
+        fitted.append(fit_temperature(confidences, [verdict for _, right in others for verdict in right], present))
+    return fitted
+
+
+def calibration_of(parts: Sequence[Judged], ratios: Sequence[float]) -> metrics.Calibration:
+    """What the confidences of all parts would be worth if the temperature of each were multiplied by its ratio."""
+    tempered = [c ** (1 / ratio) for (known, _), ratio in zip(parts, ratios, strict=True) for c in known]
+    return metrics.calibrate(tempered, [verdict for _, right in parts for verdict in right])

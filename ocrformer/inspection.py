@@ -91,19 +91,31 @@ def frames_needed(text: str, charset: Charset) -> int:
 
 def split(samples: Sequence[Sample], share: float = _HELD_OUT) -> tuple[list[int], list[int]]:
     """Indices for training and for validation; no document is in both, and the choice depends on names alone."""
+    held: list[int] = []
+    for document in _documents(samples):
+        if len(held) >= max(1, round(share * len(samples))):
+            break
+        held += document
+    kept = set(held)
+    return [index for index in range(len(samples)) if index not in kept], sorted(held)
+
+
+def folds(samples: Sequence[Sample], count: int) -> list[list[int]]:
+    """Indices in at most so many parts of about equal size; no document is in two, and names alone decide."""
+    parts: list[list[int]] = [[] for _ in range(count)]
+    for document in sorted(_documents(samples), key=len, reverse=True):
+        min(parts, key=len).extend(document)
+    return [part for part in parts if part]
+
+
+def _documents(samples: Sequence[Sample]) -> list[list[int]]:
+    """Indices of each document's lines, in an order that tells nothing about them; of one or two, lines alone."""
     documents: dict[str, list[int]] = defaultdict(list)
     for index, sample in enumerate(samples):
         documents[sample.document].append(index)
     if len(documents) < 3:  # one book or one shop: lines are all there is to divide
         documents = {sample.name: [index] for index, sample in enumerate(samples)}
-    ordered = sorted(documents, key=_lot)
-    held: list[int] = []
-    for name in ordered:
-        if len(held) >= max(1, round(share * len(samples))):
-            break
-        held += documents[name]
-    kept = set(held)
-    return [index for index in range(len(samples)) if index not in kept], sorted(held)
+    return [documents[name] for name in sorted(documents, key=_lot)]
 
 
 def _lot(name: str) -> bytes:

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
 from ocrformer import OCRformer
-from ocrformer.calibration import calibration_of, fit_temperature
+from ocrformer.calibration import calibration_of, cross_fitted, fit_temperature
 from ocrformer.cli import main
 from ocrformer.model.network import save
 from tests.conftest import tiny_bundle
@@ -21,7 +21,18 @@ def test_the_fitted_temperature_is_the_true_one(truth, present):
     confidences = np.exp(scores / present)
     fitted = fit_temperature(confidences, right, present)
     assert fitted == pytest.approx(truth, rel=0.06)
-    assert calibration_of(confidences, right, fitted / present).error < 0.02
+    assert calibration_of([(confidences, right)], [fitted / present]).error < 0.02
+
+
+def test_no_part_helps_to_fit_its_own_temperature():
+    draw = np.random.default_rng(1)
+    parts = []
+    for truth in (1.0, 1.0, 4.0):
+        scores = -draw.exponential(1.0, 4000)
+        parts.append((np.exp(scores).tolist(), (draw.random(4000) < np.exp(scores / truth)).tolist()))
+    first, second, odd = cross_fitted(parts)
+    assert odd == pytest.approx(1.0, rel=0.08) and first > 1.3 and second > 1.3
+    assert calibration_of(parts, [1.0, 1.0, 4.0]).error < 0.02 < calibration_of(parts, [first, second, odd]).error
 
 
 def test_lines_of_one_kind_cannot_calibrate():
@@ -49,7 +60,7 @@ def test_command_changes_confidences_alone(tmp_path):
     arguments = ["--model", model, "--data", str(folder), "-o", calibrated_model]
     result = CliRunner().invoke(main, ["calibrate", *arguments])
     assert result.exit_code == 0, result.output
-    assert "fitted on 6 lines" in result.output
+    assert "fitted on 12 lines" in result.output
     calibrated = OCRformer.from_pretrained(tmp_path / "c.safetensors", "cpu")
     assert calibrated.temperature != 1.0
     assert calibrated.bundle.details["CER on lines"].endswith(" %")

@@ -15,7 +15,7 @@ from ocrformer.charset import Charset
 from ocrformer.cli import main
 from ocrformer.datasets import DatasetError, load_samples
 from ocrformer.image import ImageError
-from ocrformer.inspection import frames_needed, inspect, split, summary
+from ocrformer.inspection import folds, frames_needed, inspect, split, summary
 from ocrformer.line import Line
 from ocrformer.model.network import save
 from ocrformer.outputs import as_document
@@ -190,6 +190,19 @@ def test_split_is_the_same_wherever_the_data_lie(tmp_path, monkeypatch):
         (tmp_path / place / "lines" / "labels.tsv").write_text("".join(rows))
     monkeypatch.chdir(tmp_path / "here")
     assert split(load_samples("lines")) == split(load_samples(tmp_path / "there/and/deep/lines"))
+
+
+def test_folds_are_about_equal_and_share_no_document(tmp_path):
+    picture(tmp_path / "a.png")
+    rows = [f"book{book}_{line:03d}.png\tx\n" for book in range(20) for line in range(3 + book)]
+    (tmp_path / "labels.tsv").write_text("".join(rows))
+    samples = load_samples(tmp_path)
+    parts = folds(samples, 5)
+    assert sorted(i for part in parts for i in part) == list(range(len(samples))) and len(parts) == 5
+    assert max(map(len, parts)) - min(map(len, parts)) <= 10
+    documents = [{samples[i].document for i in part} for part in parts]
+    assert sum(map(len, documents)) == len(set.union(*documents)) == 20
+    assert len(folds(samples[:3], 5)) == 3
 
 
 def test_split_of_one_document_divides_its_lines(tmp_path):

@@ -8,6 +8,8 @@ import click
 
 from ocrformer.cli.extras import need, plainly
 
+_FOLDS = 5  # parts of the documents; each is judged at a temperature fitted on the others
+
 
 @click.command()
 @click.option("--data", "places", multiple=True, required=True, metavar="PATH", help="Labelled lines; can be repeated.")
@@ -17,15 +19,15 @@ from ocrformer.cli.extras import need, plainly
 def calibrate(places: tuple[str, ...], model: str, output: str) -> None:
     """Fit the temperature of confidences on labelled lines that the model was not trained on.
 
-    Half of the documents are used for fitting, the other half to say how well it went. Only confidences change. The
-    weights file also notes the character error rate on each of the sets, which `GET /model` tells.
+    How well it went is told by lines that are each judged at a temperature fitted on other documents. Only confidences
+    change. The weights file also notes the character error rate on each of the sets, which `GET /model` tells.
     """
     need("rapidfuzz", "train")
-    from ocrformer.calibration import calibrated, calibration_of, fit_temperature
+    from ocrformer.calibration import calibrated, calibration_of, cross_fitted, fit_temperature
     from ocrformer.config import DecodeOptions
     from ocrformer.datasets import load_samples
     from ocrformer.evaluation import characters_of, error_rates, evaluate
-    from ocrformer.inspection import split
+    from ocrformer.inspection import folds
     from ocrformer.journal import make_ready
     from ocrformer.model.network import save
     from ocrformer.reader import OCRformer
@@ -38,19 +40,19 @@ def calibrate(places: tuple[str, ...], model: str, output: str) -> None:
         click.echo(f"ocrformer: {failure}", err=True)
     right = [bool(edits == 0) for edits in done.distances()[0]]
     sure = [line.confidence for line in done.lines]
-    fitting, rest = split(done.samples, 0.5)
-    present = reader.temperature
+    parts, present = folds(done.samples, _FOLDS), reader.temperature
+    lines = [([sure[i] for i in part], [right[i] for i in part]) for part in parts]
     try:
-        fitted = fit_temperature([sure[i] for i in fitting], [right[i] for i in fitting], present)
+        fitted = fit_temperature(sure, right, present)
+        ratios = [temperature / present for temperature in cross_fitted(lines, present)]
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     save(output, calibrated(reader.bundle, fitted, error_rates(done, sets)))
-    others = [sure[i] for i in rest], [right[i] for i in rest]
-    before, after = (calibration_of(*others, ratio) for ratio in (1.0, fitted / present))
-    characters = calibration_of(*characters_of(done, rest), fitted / present)
+    before, after = calibration_of([(sure, right)], [1.0]), calibration_of(lines, ratios)
+    characters = calibration_of([characters_of(done, part) for part in parts], ratios)
     click.echo(
-        f"{output}: temperature {present:.3f} -> {fitted:.3f}, fitted on {len(fitting)} lines; "
-        f"calibration error on {len(rest)} others {100 * before.error:.1f} % -> {100 * after.error:.1f} % "
+        f"{output}: temperature {present:.3f} -> {fitted:.3f}, fitted on {len(sure)} lines; judged at temperatures of "
+        f"other documents, their calibration error is {100 * before.error:.1f} % -> {100 * after.error:.1f} % "
         f"(perfect confidences would show {100 * after.chance:.1f} %), of their characters "
         f"{100 * characters.error:.2f} %"
     )

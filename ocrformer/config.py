@@ -76,7 +76,7 @@ class DecodeOptions:
     Attributes:
         mode: `draft` (CTC draft verified by the decoder in one pass; the same text as greedy), `joint` (the decoder is
             asked only where CTC is in doubt; where the two differ, the better joint log-probability), `greedy` (step by
-            step), `ctc` (no decoder), `beam`.
+            step), `ctc` (no decoder), `beam`. `joint` and `beam` read crowded and unsure lines once more, changed.
         allowed: Characters that may be written, or None for all; decoding is constrained, nothing is filtered. Of
             Hangul, all syllables that the jamo of the given ones spell.
         boxes: Find out where each character is.
@@ -99,3 +99,8 @@ class DecodeOptions:
             raise ValueError(f"beam_width must be a whole number from 1 to {_WIDEST_BEAM}, got {self.beam_width!r}")
         if not (isinstance(self.batch_pixels, int) and self.batch_pixels >= 1):
             raise ValueError(f"batch_pixels must be a whole number of at least 1, got {self.batch_pixels!r}")
+
+    @property
+    def looks_twice(self) -> bool:
+        """Whether some lines are read in two ways; other modes take pictures as they are, so as to be compared."""
+        return self.mode in ("joint", "beam")

@@ -17,7 +17,6 @@ from ocrformer.batching import Group, bunches, collate
 from ocrformer.boxes import character_boxes, in_picture
 from ocrformer.charset import Charset, normalise
 from ocrformer.config import DecodeOptions
-from ocrformer.crowding import widened
 from ocrformer.framing import framed
 from ocrformer.image import MAX_PIXELS, ImageError, ImageSource, Pixels, load, prepare_whole
 from ocrformer.line import Box, Character, Line
@@ -27,6 +26,7 @@ from ocrformer.model.network import Bundle, WeightsError
 from ocrformer.onnx_encoder import choose_encoder
 from ocrformer.reading import Placed, Reading, joined, verdict
 from ocrformer.recogniser import Encoder, Recogniser, fast_bfloat16
+from ocrformer.second_look import second_look
 from ocrformer.workers import Workers
 
 _MANY = 256  # lines after which memory is given back
@@ -156,13 +156,19 @@ class OCRformer:
         return attend(self.network, self.charset, rows, reading.ids)
 
     def _read_rows(self, rows: list[Pixels], options: DecodeOptions) -> tuple[list[Pixels], list[Placed]]:
-        """Read rows of pictures, crowded ones once more and wider; the rows that were read more surely and how."""
+        """Read rows of pictures, some in two ways; the rows as they were read more surely, and what was read."""
         readings = self._read_once(rows, options)
-        texts = ([text for text, _, _ in self.charset.groups(reading.ids)] for reading, _ in readings)
-        wide = {i: wider for i, text in enumerate(texts) if (wider := widened(rows[i], text)) is not None}
-        for (i, wider), again in zip(wide.items(), self._read_once(list(wide.values()), options), strict=True):
-            if again[0].sureness > readings[i][0].sureness:
-                rows[i], readings[i] = wider, again
+        if not options.looks_twice:
+            return rows, readings
+        others: dict[int, Pixels] = {}
+        for index, (reading, _) in enumerate(readings):
+            texts = [text for text, _, _ in self.charset.groups(reading.ids)]
+            other = second_look(rows[index], texts, reading.sureness)
+            if other is not None:
+                others[index] = other
+        for (index, other), again in zip(others.items(), self._read_once(list(others.values()), options), strict=True):
+            if again[0].sureness > readings[index][0].sureness:
+                rows[index], readings[index] = other, again
         return rows, readings
 
     def _read_once(self, rows: list[Pixels], options: DecodeOptions) -> list[Placed]:

@@ -87,15 +87,25 @@ def phone(rng: Random) -> str:
 
 
 def code(rng: Random) -> str:
-    """An identifier: digits and capitals in groups, with the confusable 0/O, 1/I/l, 5/S, 8/B throughout."""
-    alphabet = rng.choice(
-        (string.digits, string.digits, string.ascii_uppercase + string.digits, "0O1Il5S8B2Z6G", "0123456789abcdef")
-    )
+    """An identifier in groups of capitals and digits."""
+    group = rng.choice((_numbered, _numbered, _numbered, _mixed))
     separator = rng.choice(("", "", "-", "/", " ", ".", "_", ":"))
-    groups = ["".join(rng.choices(alphabet, k=rng.randint(1, 8))) for _ in range(rng.choice((1, 1, 2, 2, 3, 4)))]
-    text = separator.join(groups)
+    text = separator.join(group(rng) for _ in range(rng.choice((1, 1, 2, 2, 3, 4))))
     prefix = "".join(rng.choices(string.ascii_uppercase, k=rng.randint(1, 3)))
     return rng.choice(("{}", "{}", "{}", "#{}", "({})", "[{}]", "No. {}", prefix + "{}", prefix + "-{}")).format(text)
+
+
+def _numbered(rng: Random) -> str:
+    """Capitals beside capitals and digits beside digits, so that their neighbours tell O from 0 and I from 1."""
+    letters = "".join(rng.choices(string.ascii_uppercase, k=rng.randint(1, 4)))
+    number = rng.choice((digits(rng, 1, 8), f"{rng.randint(1, 999):0{rng.randint(2, 9)}d}"))
+    return rng.choice((number, number, number, letters, letters + number, letters + number, number + letters[:2]))
+
+
+def _mixed(rng: Random) -> str:
+    """Characters in any order, the confusable 0/O, 1/I/l, 5/S, 8/B throughout."""
+    alphabet = rng.choice((string.ascii_uppercase + string.digits, "0O1Il5S8B2Z6G", "0123456789abcdef"))
+    return "".join(rng.choices(alphabet, k=rng.randint(1, 8)))
 
 
 def quantity(rng: Random) -> str:

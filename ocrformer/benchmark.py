@@ -114,7 +114,7 @@ def start_up(path: Path, options: Sequence[str]) -> float:
 def decoder_cost(
     reader: OCRformer, paths: Sequence[Path], modes: Sequence[str], together: int
 ) -> tuple[dict[str, float], int | None]:
-    """What decoding adds to encoding and CTC, batch by batch in turns.
+    """What decoding adds to encoding and CTC at one look, batch by batch in turns.
 
     Args:
         reader: Whose decoder is measured.
@@ -133,7 +133,8 @@ def decoder_cost(
         batch = lines[start : start + together]
         reader.read_prepared(batch)
         for mode in ("ctc", *modes):
-            taken, read = _timed(lambda batch=batch, mode=mode: reader.read_prepared(batch, DecodeOptions(mode=mode)))  # type: ignore[misc]
+            options = DecodeOptions(mode=mode, second_look=False)
+            taken, read = _timed(lambda batch=batch, options=options: reader.read_prepared(batch, options))  # type: ignore[misc]
             spent[mode] += taken
             texts[mode] += [line.text for line in read]
     cores = min(torch.get_num_threads(), together)  # a line alone is read by one

@@ -53,8 +53,8 @@ def _cut(profile: npt.NDArray[np.int64], one: float, other: float) -> int:
     return low + int(np.lexsort((distance, window))[0])
 
 
-def in_picture(box: Box, rows: int, tops: npt.NDArray[np.generic], height: int) -> Box:
-    """The box of some rows as one of a picture of that height."""
+def in_picture(box: Box, tops: npt.NDArray[np.float64], *, rows: int, height: int) -> Box:
+    """The box of some rows as one of the picture of that height in which they begin at `tops`, (W,)."""
     top = float(tops[min(len(tops) - 1, int((box.left + box.right) / 2 * len(tops)))])
-    shares = ((top + share * rows) / height for share in (box.top, box.bottom))
-    return box._replace(top=max(0.0, next(shares)), bottom=min(1.0, next(shares)))
+    upper, lower = ((top + share * rows) / height for share in (box.top, box.bottom))
+    return box._replace(top=max(0.0, upper), bottom=min(1.0, lower))

@@ -14,6 +14,7 @@ Judged = tuple[Sequence[float], Sequence[bool]]
 """Confidences, and whether what they stand for is right."""
 
 _TEMPERATURES = np.geomspace(0.25, 8.0, 241)
+_FIGURE = "CER on "
 _LEAST = 1e-6  # doubt that is always left, so that one sure error does not decide everything
 
 
@@ -39,8 +40,9 @@ def fit_temperature(confidences: Sequence[float], right: Sequence[bool], present
 
 def calibrated(bundle: Bundle, temperature: float, error_rates: Mapping[str, float]) -> Bundle:
     """The same weights, whose readers divide log-probabilities by the temperature; they tell the error rates."""
-    figures = {f"CER on {name}": f"{100 * rate:.2f} %" for name, rate in error_rates.items()}
-    return replace(bundle, details=bundle.details | figures | {"temperature": f"{temperature:.3f}"})
+    figures = {f"{_FIGURE}{name}": f"{100 * rate:.2f} %" for name, rate in error_rates.items()}
+    others = {key: value for key, value in bundle.details.items() if not key.startswith(_FIGURE)}  # of other sets
+    return replace(bundle, details=others | figures | {"temperature": f"{temperature:.3f}"})
 
 
 def cross_fitted(parts: Sequence[Judged], present: float = 1.0) -> list[float]:

@@ -76,11 +76,13 @@ class DecodeOptions:
     Attributes:
         mode: `draft` (CTC draft verified by the decoder in one pass; the same text as greedy), `joint` (the decoder is
             asked only where CTC is in doubt; where the two differ, the better joint log-probability), `greedy` (step by
-            step), `ctc` (no decoder), `beam`. `joint` and `beam` read crowded and unsure lines once more, changed.
+            step), `ctc` (no decoder), `beam`.
         allowed: Characters that may be written, or None for all; decoding is constrained, nothing is filtered. Of
             Hangul, all syllables that the jamo of the given ones spell.
         boxes: Find out where each character is.
         beam_width: Hypotheses kept by `beam`.
+        second_look: In `joint` and `beam`, read crowded lines once more and wider, unsure ones once more and softer,
+            and keep the surer reading. The other modes take pictures as they are, so as to be compared.
         batch_pixels: Columns of pixels that go through the network at once; bounds memory, never changes a text.
     """
 
@@ -88,6 +90,7 @@ class DecodeOptions:
     allowed: str | None = None
     boxes: bool = False
     beam_width: int = 4
+    second_look: bool = True
     batch_pixels: int = 16384
 
     def __post_init__(self) -> None:
@@ -102,5 +105,5 @@ class DecodeOptions:
 
     @property
     def looks_twice(self) -> bool:
-        """Whether some lines are read in two ways; other modes take pictures as they are, so as to be compared."""
-        return self.mode in ("joint", "beam")
+        """Whether some lines are read in two ways."""
+        return self.second_look and self.mode in ("joint", "beam")

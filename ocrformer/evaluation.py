@@ -28,7 +28,7 @@ class Evaluation:
         data: Name of the data set.
         samples: Those that could be opened.
         lines: What was read, in their order.
-        pictures: What the network saw.
+        pictures: Prepared lines.
         failures: Sentences about pictures that could not be opened.
     """
 

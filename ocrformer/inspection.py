@@ -101,7 +101,7 @@ def split(samples: Sequence[Sample], share: float = _HELD_OUT) -> tuple[list[int
 
 
 def folds(samples: Sequence[Sample], count: int) -> list[list[int]]:
-    """Indices in at most so many parts of about equal size; no document is in two, and names alone decide."""
+    """Indices in at most so many parts of about equal size; what shares a document shares a part, by names alone."""
     parts: list[list[int]] = [[] for _ in range(count)]
     for document in sorted(_documents(samples), key=len, reverse=True):
         min(parts, key=len).extend(document)
@@ -111,10 +111,12 @@ def folds(samples: Sequence[Sample], count: int) -> list[list[int]]:
 def _documents(samples: Sequence[Sample]) -> list[list[int]]:
     """Indices of each document's lines, in an order that tells nothing about them; of one or two, lines alone."""
     documents: dict[str, list[int]] = defaultdict(list)
+    lines: dict[str, list[int]] = defaultdict(list)
     for index, sample in enumerate(samples):
         documents[sample.document].append(index)
+        lines[sample.name].append(index)
     if len(documents) < 3:  # one book or one shop: lines are all there is to divide
-        documents = {sample.name: [index] for index, sample in enumerate(samples)}
+        documents = lines
     return [documents[name] for name in sorted(documents, key=_lot)]
 
 

@@ -70,9 +70,9 @@ def course_of(grey: npt.NDArray[np.uint8]) -> Course | None:
 def _rows_of_ink(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Ink in each row of each part of the line, (_BLOCKS, 3 * _ROWS), with room above and below."""
     height, width = grey.shape
-    part = width // _BLOCKS
-    apart = -(-part // _COLUMNS)
-    seen = grey[(np.arange(_ROWS) * height) // _ROWS, : part // apart * apart * _BLOCKS : apart].astype(np.int16)
+    count = _BLOCKS * min(_COLUMNS, width // _BLOCKS)
+    rows, columns = np.arange(_ROWS) * height // _ROWS, np.arange(count) * width // count
+    seen = grey[np.ix_(rows, columns)].astype(np.int16)
     away = np.abs(seen - np.int16(np.median(seen[::4])))
     ink = (away * (away > _INK)).reshape(_ROWS, _BLOCKS, -1).sum(axis=2, dtype=np.float32)
     return np.pad(ink.T, ((0, 0), (_ROWS, _ROWS)))
@@ -91,7 +91,7 @@ def _sharpness(rows: npt.NDArray[np.float32], courses: tuple[Course, ...]) -> np
     return squares
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _places(courses: tuple[Course, ...]) -> npt.NDArray[np.intp]:
     """Where the rows of lines that run so are in `_rows_of_ink`, (courses, parts, rows)."""
     depths = np.array([course.depths(_BLOCKS) for course in courses])

@@ -147,17 +147,18 @@ class OCRformer:
     def attend_prepared(self, line: Pixels, options: DecodeOptions | None = None, *, name: str = "image") -> Attention:
         """As `attend`, for a line that `prepare` made."""
         rows, _ = framed(line, self.network.config.height)
-        message = f"{name}: attention is shown for lines up to {MAX_WIDTH} pixels wide at {rows.shape[0]} high"
         if rows.shape[1] > MAX_WIDTH:
+            message = f"{name}: attention is shown for lines up to {MAX_WIDTH} pixels wide at {rows.shape[0]} high"
             raise ImageError(message, "not_a_line")
-        (rows,), ((reading, _),) = self._read_rows([rows], options or DecodeOptions())
-        if rows.shape[1] > MAX_WIDTH:
-            raise ImageError(f"{message}, and its characters are so close that it was read wider", "not_a_line")
-        return attend(self.network, self.charset, rows, reading.ids)
+        options = options or DecodeOptions()
+        (seen,), ((reading, _),) = self._read_rows([rows], options)
+        if seen.shape[1] > MAX_WIDTH:  # in pieces at its second look: shown as it was at the first
+            seen, ((reading, _),) = rows, self._read_once([rows], options)
+        return attend(self.network, self.charset, seen, reading.ids)
 
-    def _read_rows(self, rows: list[Pixels], options: DecodeOptions) -> tuple[list[Pixels], list[Placed]]:
+    def _read_rows(self, rows: Sequence[Pixels], options: DecodeOptions) -> tuple[list[Pixels], list[Placed]]:
         """Read rows of pictures, some in two ways; the rows as they were read more surely, and what was read."""
-        readings = self._read_once(rows, options)
+        rows, readings = list(rows), self._read_once(rows, options)
         if not options.looks_twice:
             return rows, readings
         others: dict[int, Pixels] = {}
@@ -171,7 +172,7 @@ class OCRformer:
                 rows[index], readings[index] = other, again
         return rows, readings
 
-    def _read_once(self, rows: list[Pixels], options: DecodeOptions) -> list[Placed]:
+    def _read_once(self, rows: Sequence[Pixels], options: DecodeOptions) -> list[Placed]:
         pieces = [split(line) for line in rows]
         results = iter(self._read_pieces([piece.pixels for parts in pieces for piece in parts], options))
         return [joined(parts, [next(results) for _ in parts]) for parts in pieces]
@@ -213,7 +214,7 @@ class OCRformer:
         if len(rows) == len(line):
             return found
         _, tops = framed(line, len(rows))
-        return [in_picture(box, len(rows), tops, len(line)) for box in found]
+        return [in_picture(box, tops, rows=len(rows), height=len(line)) for box in found]
 
 
 def _return_memory() -> None:

@@ -28,7 +28,7 @@ class Reading:
 
     @property
     def sureness(self) -> float:
-        """Mean log-probability of the ids and the end; least of all where nothing was read."""
+        """Mean log-probability of the ids, and of the end if there is one; least of all where nothing was read."""
         return float(self.log_probs.mean()) if self.ids else -math.inf
 
 
@@ -44,8 +44,8 @@ def joined(pieces: list[Piece], readings: list[Reading]) -> Placed:
     kept = join(pieces, columns)
     ids = [i for reading, keep in zip(readings, kept, strict=True) for i in np.array(reading.ids, int)[keep].tolist()]
     parts = [r.log_probs[: len(r.ids)][keep] for r, keep in zip(readings, kept, strict=True)]
-    ends = sum(r.log_probs[len(r.ids) :].sum() for r in readings)
-    log_probs = np.concatenate([*parts, [np.float32(ends)]])
+    ends = [r.log_probs[len(r.ids) :].sum() for r in readings if len(r.log_probs) > len(r.ids)]
+    log_probs = np.concatenate([*parts, [np.float32(sum(ends))]] if ends else parts)
     where = np.concatenate([c[keep] + piece.start for piece, c, keep in zip(pieces, columns, kept, strict=True)])
     ctc_ids = ids if all(r.ids == r.ctc_ids for r in readings) else [i for r in readings for i in r.ctc_ids]
     return Reading(ids, log_probs, (where / STRIDE).astype(np.int64), ctc_ids), where

@@ -96,7 +96,8 @@ def by_width(reader: OCRformer, lines: Sequence[Pixels], mode: str, widths: Sequ
     Args:
         reader: Reads them.
         lines: Prepared lines of text; put side by side to fill a width.
-        mode: How to decode. `ctc` is the encoder alone; lines put together so make no sense, and decoders doubt them.
+        mode: How to decode. `ctc` is the encoder alone; lines put together so make no sense, decoders doubt them, and
+            they are not looked at twice.
         widths: In pixels at the height of the model.
     """
     gap = np.full((lines[0].shape[0], 12), PAPER, np.uint8)
@@ -111,7 +112,7 @@ def by_width(reader: OCRformer, lines: Sequence[Pixels], mode: str, widths: Sequ
 
 def _seconds(reader: OCRformer, lines: Sequence[Pixels], mode: str) -> float:
     started = time.perf_counter()
-    reader.read_prepared(lines, DecodeOptions(mode=mode))
+    reader.read_prepared(lines, DecodeOptions(mode=mode, second_look=False))
     return time.perf_counter() - started
 
 

@@ -23,7 +23,7 @@ def second_look(line: Pixels, texts: Sequence[str], sureness: float) -> Pixels |
     Args:
         line: Prepared line (height, width).
         texts: The characters that were read; a Hangul syllable, of several ids, is one.
-        sureness: Mean log-probability of its ids.
+        sureness: Mean log-probability of its ids, and of the end if there is one.
     """
     columns = line.shape[1] / STRIDE
     wanted = sum(_SYLLABLE if "가" <= text <= "힣" else _LETTER for text in texts)

@@ -1,5 +1,8 @@
 """Calibration: the fitted temperature is the true one, and the command changes confidences alone."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -73,3 +76,35 @@ def test_command_changes_confidences_alone(tmp_path):
 def test_wrong_use_is_one_sentence(tmp_path):
     result = CliRunner().invoke(main, ["calibrate", "--data", str(tmp_path), "-o", str(tmp_path / "c.safetensors")])
     assert result.exit_code == 2 and "Traceback" not in result.output
+
+
+def labelled(folder: Path, count: int, wrong: int) -> None:
+    """Pictures in `folder`, of which the first so many are labelled with other text than the model reads."""
+    folder.mkdir(parents=True)
+    blank = Image.new("L", (90, 32), 255)
+    text = OCRformer(tiny_bundle()).read([blank])[0].text
+    rows = [f"{index}.png\t{text if index >= wrong else text + 'x'}\n" for index in range(count)]
+    (folder / "labels.tsv").write_text("".join(rows), "utf-8")
+    for index in range(count):
+        blank.save(folder / f"{index}.png")
+
+
+def test_folders_of_the_same_name_are_all_used_and_missing_pictures_tell(tmp_path):
+    places = [tmp_path / "a" / "lines", tmp_path / "b" / "lines"]
+    for place in places:
+        labelled(place, 4, wrong=2)
+    (places[1] / "3.png").unlink()
+    save(tmp_path / "m.safetensors", replace(tiny_bundle(), details={"CER on other lines": "9 %"}))
+    arguments = ["--model", str(tmp_path / "m.safetensors"), "-o", str(tmp_path / "c.safetensors")]
+    result = CliRunner().invoke(main, ["calibrate", *arguments, "--data", str(places[0]), "--data", str(places[1])])
+    assert result.exit_code == 1 and "3.png" in result.output and "fitted on 7 lines" in result.output
+    details = OCRformer.from_pretrained(tmp_path / "c.safetensors", "cpu").bundle.details
+    assert {key for key in details if key.startswith("CER")} == {f"CER on {place}" for place in places}
+
+
+def test_errors_in_one_part_alone_leave_the_worth_open(tmp_path):
+    labelled(tmp_path / "lines", 10, wrong=1)
+    save(tmp_path / "m.safetensors", tiny_bundle())
+    arguments = ["--model", str(tmp_path / "m.safetensors"), "--data", str(tmp_path / "lines")]
+    result = CliRunner().invoke(main, ["calibrate", *arguments, "-o", str(tmp_path / "c.safetensors")])
+    assert result.exit_code == 0 and "cannot be told" in result.output

@@ -203,6 +203,8 @@ def test_folds_are_about_equal_and_share_no_document(tmp_path):
     documents = [{samples[i].document for i in part} for part in parts]
     assert sum(map(len, documents)) == len(set.union(*documents)) == 20
     assert len(folds(samples[:3], 5)) == 3
+    twice = [samples[0], samples[1], samples[0]]
+    assert sorted(map(sorted, folds(twice, 5))) == [[0, 2], [1]]
 
 
 def test_split_of_one_document_divides_its_lines(tmp_path):

@@ -44,30 +44,24 @@ def test_lines_in_doubt_are_softened():
     assert softer is not None and softer.shape == (32, 340) and softer.std() < 0.5 * line.std()
 
 
-class Once(DecodeOptions):
-    """The default mode without its second look."""
-
-    looks_twice = False
-
-
 @pytest.fixture(scope="module")
 def shipped() -> OCRformer:
     return OCRformer.from_pretrained(device="cpu")
 
 
-def halved(picture: Pixels) -> Pixels:
+def dotted(picture: Pixels) -> Pixels:
     """Black and white dots, as cheap scanners and faxes make them of grey."""
-    dots = np.indices(picture.shape).sum(axis=0) % 2 * 90 + 80
-    return np.where(picture > dots, 255, 0).astype(np.uint8)
+    screen = np.indices(picture.shape).sum(axis=0) % 2 * 90 + 80
+    return np.where(picture > screen, 255, 0).astype(np.uint8)
 
 
-@pytest.mark.parametrize(("share", "dotted"), [(0.5, False), (1.0, True)])
-def test_hard_lines_are_read_better_for_it(shipped: OCRformer, share: float, dotted: bool):
+@pytest.mark.parametrize(("share", "dots"), [(0.5, False), (1.0, True)])
+def test_hard_lines_are_read_better_for_it(shipped: OCRformer, share: float, dots: bool):
     samples, lines = squeezed(shipped, share)
-    lines = [halved(line) if dotted else line for line in lines]
+    lines = [dotted(line) if dots else line for line in lines]
     once, twice = (
         score([sample.text for sample in samples], [line.text for line in shipped.read_prepared(lines, options)]).cer
-        for options in (Once(), DecodeOptions())
+        for options in (DecodeOptions(second_look=False), DecodeOptions())
     )
     assert 0 < twice < 0.8 * once
 
@@ -79,8 +73,10 @@ def test_lines_read_again_keep_their_order_their_boxes_and_their_text_alone(ship
     options = DecodeOptions(boxes=True)
     together = shipped.read_prepared(lines, options)
     alone: list[Line] = [shipped.read_prepared([line], options)[0] for line in lines]
-    assert together == alone
-    for line in together:
+    for line, single in zip(together, alone, strict=True):
+        assert (line.text, line.status) == (single.text, single.status)
+        assert [character.box for character in line.characters] == [character.box for character in single.characters]
+        assert line.confidence == pytest.approx(single.confidence, abs=1e-3)
         lefts = [character.box.left for character in line.characters if character.box]
         assert lefts == sorted(lefts) and lefts[0] < 0.2 and lefts[-1] > 0.8
 
@@ -90,3 +86,9 @@ def test_attention_is_shown_for_the_line_as_it_was_read(shipped: OCRformer):
     for line in lines:
         shown = shipped.attend_prepared(line)
         assert "".join(shown.characters) == shipped.read_prepared([line])[0].text
+
+
+def test_a_line_that_is_read_wider_in_pieces_is_shown_as_it_was_at_first(shipped: OCRformer):
+    _, lines = squeezed(shipped, 0.5)
+    long = np.concatenate([line for line in lines if len(line) == 32], axis=1)[:, :1500]
+    assert shipped.read_prepared([long])[0].text and shipped.attend_prepared(long).line.shape == (32, 1500)

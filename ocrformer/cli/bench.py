@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ocrformer.cli.extras import need, plainly
+from ocrformer.cli.extras import called, need, plainly
 from ocrformer.config import MODES, DecodeOptions
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **opti
     for target in filter(None, (options["as_json"], options["markdown"], options["scaling"])):
         make_ready(target)
     readers = {name: OCRformer.from_pretrained(model, "cpu", name) for name in runtimes.split(",")}
-    folders = {_called(place, places): _files(place, options["lines"]) for place in places}
+    folders = {called(place, places): _files(place, options["lines"]) for place in places}
     reader = next(iter(readers.values()))
     contestants = benchmark.own(readers, modes.split(",")) | peers.installed(threads)
     tables: dict[str, list[Rate]] = {}
@@ -136,12 +136,6 @@ def _scaling(target: str, reader: OCRformer, paths: Sequence[Path], shell: Seque
     runs = [scaling.transcribe(paths, shell, number) for number in scaling.NUMBERS]
     scaling.plot(Path(target), costs, runs)
     return {"by_width": costs, "by_number": [asdict(run) for run in runs]}
-
-
-def _called(place: str, places: Sequence[str]) -> str:
-    """A folder's name; its whole path where two have the same name."""
-    name = Path(place).name
-    return name if [Path(other).name for other in places].count(name) == 1 else place
 
 
 def _files(place: str, most: int | None) -> Mapping[Path, str]:

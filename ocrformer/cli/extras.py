@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 
 import click
 
@@ -24,3 +25,9 @@ def plainly() -> Iterator[None]:
         if not type(error).__module__.startswith("ocrformer."):
             raise
         raise click.UsageError(str(error)) from None
+
+
+def called(place: str, places: Sequence[str]) -> str:
+    """A data set's name; its whole path where two have the same name."""
+    name = Path(place).name
+    return name if [Path(other).name for other in places].count(name) == 1 else place

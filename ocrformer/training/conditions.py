@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ocrformer.charset import normalise
 from ocrformer.datasets import DatasetError, load_samples
 from ocrformer.image import Pixels
 from ocrformer.training.ink import scaled
@@ -25,7 +26,7 @@ def _paper(grey: Pixels) -> int:
     return int(np.percentile(grey, _PAPER))
 
 
-def _framed(grey: Pixels, margin: int) -> Pixels:
+def _padded(grey: Pixels, margin: int) -> Pixels:
     return np.pad(grey, ((margin, margin), (0, 0)), constant_values=_paper(grey))
 
 
@@ -60,7 +61,7 @@ def tapered(grey: Pixels, least: float = 2 / 3) -> Pixels:
 def bowed(grey: Pixels, share: float = 0.2) -> Pixels:
     """The middle lower than the ends, as on an open book."""
     depth = share * len(grey)
-    framed = _framed(grey, round(depth))
+    framed = _padded(grey, round(depth))
     return _remapped(framed, lambda y, x: y - depth * (0.5 - (2 * x / framed.shape[1] - 1) ** 2))
 
 
@@ -130,7 +131,7 @@ def stretched(grey: Pixels, factor: float) -> Pixels:
 CONDITIONS: Mapping[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
     "plain": lambda grey, _: grey,
     "shadow": lambda grey, _: shadowed(grey),
-    "loose": lambda grey, _: _framed(grey, len(grey) // 2),
+    "loose": lambda grey, _: _padded(grey, len(grey) // 2),
     "turned-1": lambda grey, _: turned(grey, 1),
     "turned-2": lambda grey, _: turned(grey, -2),
     "tapered": lambda grey, _: tapered(grey),
@@ -157,10 +158,10 @@ def distort(place: str, folder: Path, most: int) -> Iterator[tuple[str, int]]:
         folder: Created if need be.
         most: How many lines at most.
 
-    Returns:
+    Yields:
         Name of each condition and number of its lines, as they are written.
 
-    Raises:
+    Raises (at the first step):
         DatasetError: If nothing labelled is found, or the folder holds labelled lines already.
         ImageError: If a picture cannot be opened.
     """
@@ -176,6 +177,6 @@ def distort(place: str, folder: Path, most: int) -> Iterator[tuple[str, int]]:
             draw = np.random.default_rng(zlib.crc32(f"{name}:{index}".encode()))
             file = f"{index:05d}.png"
             Image.fromarray(worse(sample.open(), draw)).save(target / file)
-            rows.append(f"{file}\t{sample.text}\n")
+            rows.append(f"{file}\t{normalise(sample.text)}\n")
         (target / "labels.tsv").write_text("".join(rows), "utf-8")
         yield name, len(rows)

@@ -138,10 +138,10 @@ class LineModule(pl.LightningModule):
         return Bundle(self.network, self.charset, self.details | {"steps": str(self.global_step)})
 
     def validation_step(self, batch: list[tuple[Pixels, str]], batch_index: int, dataloader_idx: int = 0) -> None:
-        """Read lines as users do, and with CTC alone."""
+        """Read lines as users do but for second looks, and with CTC alone."""
         reader = OCRformer(self.bundle())
         lines = [line for line, _ in batch]
-        decoded = reader.read_prepared(lines)
+        decoded = reader.read_prepared(lines, DecodeOptions(second_look=False))
         by_ctc = reader.read_prepared(lines, DecodeOptions(mode="ctc"))
         rows = self._read.setdefault(dataloader_idx, [])
         rows += [(text, a.text, b.text, line) for (line, text), a, b in zip(batch, decoded, by_ctc, strict=True)]

@@ -87,7 +87,7 @@ def phone(rng: Random) -> str:
 
 
 def code(rng: Random) -> str:
-    """An identifier in groups of capitals and digits."""
+    """An identifier in groups, mostly of capitals and digits."""
     group = rng.choice((_numbered, _numbered, _numbered, _mixed))
     separator = rng.choice(("", "", "-", "/", " ", ".", "_", ":"))
     text = separator.join(group(rng) for _ in range(rng.choice((1, 1, 2, 2, 3, 4))))
@@ -96,14 +96,14 @@ def code(rng: Random) -> str:
 
 
 def _numbered(rng: Random) -> str:
-    """Capitals beside capitals and digits beside digits, so that their neighbours tell O from 0 and I from 1."""
+    """Capitals beside capitals and digits beside digits, whose neighbours mostly tell O from 0 and I from 1."""
     letters = "".join(rng.choices(string.ascii_uppercase, k=rng.randint(1, 4)))
     number = rng.choice((digits(rng, 1, 8), f"{rng.randint(1, 999):0{rng.randint(2, 9)}d}"))
     return rng.choice((number, number, number, letters, letters + number, letters + number, number + letters[:2]))
 
 
 def _mixed(rng: Random) -> str:
-    """Characters in any order, the confusable 0/O, 1/I/l, 5/S, 8/B throughout."""
+    """Characters in any order, in every third the confusable 0/O, 1/I/l, 5/S, 8/B alone."""
     alphabet = rng.choice((string.ascii_uppercase + string.digits, "0O1Il5S8B2Z6G", "0123456789abcdef"))
     return "".join(rng.choices(alphabet, k=rng.randint(1, 8)))
 

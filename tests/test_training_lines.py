@@ -2,6 +2,7 @@
 
 import random
 
+import cv2
 import numpy as np
 import pytest
 
@@ -77,6 +78,17 @@ def test_likeness_tells_worn_from_spoilt(faces):
     noise = np.random.default_rng(0).integers(0, 256, page.shape).astype(np.uint8)
     assert ink.likeness(page, page) > 0.99
     assert abs(ink.likeness(page, noise)) < 0.5
+
+
+def test_a_lone_box_which_may_be_a_letter_is_not_taught_to_be_nothing():
+    counts = set()
+    for seed in range(600):
+        for draw in (ink._boxes, ink._frame):
+            mask = np.zeros((40, 44), np.uint8)
+            draw(random.Random(seed), mask)
+            _, kinds = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+            counts.add(0 if kinds is None else int((kinds[0][:, 3] >= 0).sum()))
+    assert counts >= {0, 2} and 1 not in counts
 
 
 def test_empty_pages_have_many_shapes():

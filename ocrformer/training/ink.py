@@ -166,14 +166,23 @@ def likeness(one: Pixels, other: Pixels) -> float:
 
 
 def _boxes(rng: Random, mask: Mask) -> None:
-    """A row of empty boxes, as forms have them to be filled in."""
+    """A row of empty boxes, as forms have them to be filled in; none where there is room for one, which may be a D."""
     height, width = mask.shape
     tall = round(height * rng.uniform(0.4, 0.85))
     wide = max(4, round(tall * rng.choice((1.0, 1.0, rng.uniform(0.3, 3.0)))))
     top, thick = (height - tall) // 2, rng.choice((1, 1, 2, 3))
     step = wide + round(wide * rng.choice((0.0, rng.uniform(0.1, 1.5))))
-    for left in range(rng.randint(1, 6), max(2, width - wide - 1), max(4, step)):
+    lefts = range(rng.randint(1, 6), max(2, width - wide - 1), max(4, step))
+    for left in lefts if len(lefts) > 1 else ():
         cv2.rectangle(mask, (left, top), (left + wide, top + tall), 255, thick)
+
+
+def _frame(rng: Random, mask: Mask) -> None:
+    """A frame around nothing, too wide for a letter."""
+    height, width = mask.shape
+    if width > 1.5 * height:
+        corner = rng.randint(0, 8), rng.randint(0, 8)
+        cv2.rectangle(mask, corner, (width - 4, height - 4), 255, rng.randint(1, 3))
 
 
 def _bars(rng: Random, mask: Mask) -> None:
@@ -194,9 +203,7 @@ def empty_page(rng: Random, aspect: float) -> Mask:
     drawings: tuple[Callable[[], object], ...] = (
         lambda: None,
         lambda: cv2.line(mask, (0, rng.randrange(height)), (width, rng.randrange(height)), 255, rng.randint(1, 3)),
-        lambda: cv2.rectangle(
-            mask, (rng.randint(0, 8), rng.randint(0, 8)), (width - 4, height - 4), 255, rng.randint(1, 3)
-        ),
+        lambda: _frame(rng, mask),
         lambda: np.copyto(mask, (noise.random(mask.shape) < rng.uniform(0.001, 0.4)).astype(np.uint8) * 255),
         lambda: np.copyto(mask, noise.integers(0, 256, mask.shape, dtype=np.uint8)),
         lambda: np.copyto(

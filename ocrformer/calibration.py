@@ -41,8 +41,13 @@ def fit_temperature(confidences: Sequence[float], right: Sequence[bool], present
 def calibrated(bundle: Bundle, temperature: float, error_rates: Mapping[str, float]) -> Bundle:
     """The same weights, whose readers divide log-probabilities by the temperature; they tell the error rates."""
     figures = {f"{_FIGURE}{name}": f"{100 * rate:.2f} %" for name, rate in error_rates.items()}
-    others = {key: value for key, value in bundle.details.items() if not key.startswith(_FIGURE)}  # of other sets
-    return replace(bundle, details=others | figures | {"temperature": f"{temperature:.3f}"})
+    details = without_error_rates(bundle.details) | figures | {"temperature": f"{temperature:.3f}"}
+    return replace(bundle, details=details)
+
+
+def without_error_rates(details: Mapping[str, str]) -> dict[str, str]:
+    """Details without what `calibrated` noted of error rates, which do not hold for other weights or data sets."""
+    return {key: value for key, value in details.items() if not key.startswith(_FIGURE)}
 
 
 def cross_fitted(parts: Sequence[Judged], present: float = 1.0) -> list[float]:

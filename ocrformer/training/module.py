@@ -17,6 +17,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torchvision.transforms.functional import pil_to_tensor
 
+from ocrformer.calibration import without_error_rates
 from ocrformer.charset import BLANK, SPECIALS, Charset
 from ocrformer.config import DecodeOptions, ModelConfig
 from ocrformer.image import Pixels
@@ -135,7 +136,7 @@ class LineModule(pl.LightningModule):
 
     def bundle(self) -> Bundle:
         """The network as it stands, ready to be saved or to read with."""
-        return Bundle(self.network, self.charset, self.details | {"steps": str(self.global_step)})
+        return Bundle(self.network, self.charset, without_error_rates(self.details) | {"steps": str(self.global_step)})
 
     def validation_step(self, batch: list[tuple[Pixels, str]], batch_index: int, dataloader_idx: int = 0) -> None:
         """Read lines as users do but for second looks, and with CTC alone."""

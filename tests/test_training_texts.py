@@ -54,8 +54,16 @@ def test_values_look_like_what_they_are():
     assert all(any(c.isdigit() for c in values.price(rng)) for _ in range(200))
     assert all(any(c.isdigit() for c in values.phone(rng)) for _ in range(200))
     assert any("O" in values.code(rng) for _ in range(300))
-    repeats = [phrases.rare(rng, "abc") for _ in range(300)]
+    repeats = [phrases.rare(rng, "abc", lambda _: "word") for _ in range(300)]
     assert any(len(set(r)) == 1 and len(r) > 8 for r in repeats)
+
+
+def test_nonsense_is_no_word_and_as_long():
+    rng = random.Random(4)
+    drawn = [phrases.nonsense(rng, lambda _: "reading") for _ in range(300)]
+    assert sum(word.lower() == "reading" for word in drawn) < 30
+    assert sum(sorted(word.lower()) == sorted("reading") for word in drawn) > 60
+    assert all(7 <= len(word) <= 14 for word in drawn)
 
 
 # Fonts

@@ -114,13 +114,17 @@ class Backdrop(A.ImageOnlyTransform):
         """(H, W) grey to (H, W) grey."""
         draw = self.random_generator
         height, width = img.shape
-        cell = height * draw.uniform(0.05, 1.5)
-        blots = draw.standard_normal((round(height / cell) + 2, round(width / cell) + 2), dtype=np.float32)
-        field = cv2.resize(blots, (width, height), interpolation=cv2.INTER_CUBIC) * draw.triangular(3, 8, 40)
+        field = np.zeros((height, width), np.float32)
+        strength = draw.triangular(3, 8, 40)
+        for _ in range(draw.integers(1, 4)):
+            cell = height * 2 ** draw.uniform(-4.3, 0.6)
+            blots = draw.standard_normal((round(height / cell) + 2, round(width / cell) + 2), dtype=np.float32)
+            field += cv2.resize(blots, (width, height), interpolation=cv2.INTER_CUBIC) * strength
+            strength *= draw.uniform(0.4, 1)
         if draw.random() < 0.3:
             back = cv2.GaussianBlur(cv2.flip(img, 1), (0, 0), float(draw.uniform(0.5, 2.0))).astype(np.float32)
             field += (back - np.median(img)) * draw.uniform(0.05, 0.3)
-        page: Pixels = np.clip(img + field, 0, 255).astype(np.uint8)
+        page: Pixels = np.clip(img * draw.uniform(0.75, 1) + field, 0, 255).astype(np.uint8)
         return page
 
 
@@ -147,7 +151,7 @@ def _noise(deviation: float) -> A.OneOf:
 DOCUMENT = _compose(
     A.ElasticTransform(alpha=12, sigma=5, border_mode=cv2.BORDER_REPLICATE, p=0.06),
     A.OneOf([Fax(p=0.6), A.Sequential([A.GaussianBlur(0, (0.3, 1.5), p=0.6), _noise(0.1)], p=0.4)], p=0.7),
-    Backdrop(p=0.12),
+    Backdrop(p=0.16),
     A.OneOf([_coarsen(0.5, 0.4), LowResolution(p=0.5)], p=0.35),
     Dither(p=0.02),
     A.OneOf([A.SaltAndPepper(amount=(0.001, 0.02)), A.CoarseDropout((1, 6), (1, 3), (1, 12), fill=255)], p=0.08),
@@ -156,7 +160,7 @@ DOCUMENT = _compose(
 )
 RECEIPT = _compose(
     Fading(p=0.3),
-    A.Sequential([_blur(1.8, 5)], p=0.3),
+    A.Sequential([_blur(1.8, 7)], p=0.3),
     A.OneOf([_coarsen(0.6, 0.35), LowResolution(p=0.4)], p=0.5),
     A.Sequential([_noise(0.12)], p=0.3),
     A.OneOf([A.RandomBrightnessContrast(0.2, (-0.5, 0.3)), A.RandomToneCurve(scale=0.3)], p=0.25),
@@ -172,7 +176,7 @@ SCREEN = _compose(
 )
 PHOTO = _compose(
     A.ElasticTransform(alpha=12, sigma=5, border_mode=cv2.BORDER_REPLICATE, p=0.15),
-    A.Sequential([_blur(2.0, 7)], p=0.5),
+    A.Sequential([_blur(2.0, 9)], p=0.5),
     A.OneOf([A.RandomToneCurve(scale=0.4), Shading(), Backdrop()], p=0.75),
     A.OneOf([_coarsen(0.6, 0.35), LowResolution(p=0.4)], p=0.5),
     A.GaussNoise(std_range=(0.02, 0.12), p=0.5),

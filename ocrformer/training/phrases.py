@@ -26,6 +26,7 @@ _POLITE = (
     "No exchange without receipt",
 )  # fmt: skip
 _MARKS = ": : : - = * @ % x X / . , # $ & + ( ) | RM QTY NO. No T SR ZR S A PC PCS 1 0 x1 0% 6% 10%".split()
+_ALIKE = (*"ceoaesuvnmhbrtflijygqpdIlJT", "rn", "ri", "ci", "cl", "vv", "tt", "fi", "li")
 _REPEATED = ("ha ", "no ", "the ", ". ", "- ", "12", "=-", "_ ", "10", "00 ")
 _TLDS = "com net org co.uk com.my co.kr de fr io gov edu info biz".split()
 _SCREEN = (
@@ -160,8 +161,23 @@ def screen(rng: Random, words: Words) -> str:
     return rng.choice((date, time_of_day, code, quantity, price))(rng)
 
 
-def rare(rng: Random, alphabet: Sequence[str]) -> str:
-    """Random strings, single characters and true repeats, against reliance on words."""
+def nonsense(rng: Random, words: Words) -> str:
+    """Words of no language: letters shuffled, replaced or drawn at random, so that shapes alone can tell them."""
+    roll = rng.random()
+    word = words(rng)
+    if roll < 0.3:
+        word = "".join(rng.sample(word, len(word)))
+    elif roll < 0.6:
+        word = "".join(rng.choice(_ALIKE) if rng.random() < 0.3 else letter for letter in word)
+    else:
+        word = "".join(rng.choices(string.ascii_lowercase, k=max(2, len(word))))
+    return rng.choice((word, word, word, word.capitalize(), word.upper()))
+
+
+def rare(rng: Random, alphabet: Sequence[str], words: Words) -> str:
+    """Random strings, nonsense, single characters and true repeats, against reliance on words."""
+    if rng.random() < 0.3:
+        return nonsense(rng, words)
     roll = rng.random()
     if roll < 0.15:
         return rng.choice(alphabet)

@@ -142,7 +142,7 @@ class TextSource:
         """Random strings; in Korean mostly syllables drawn uniformly, so that the rarest are met too."""
         if self.syllables and rng.random() < 0.75:
             return "".join(rng.choices(self.syllables, k=rng.randint(1, 8)))
-        return phrases.rare(rng, self.alphabet)
+        return phrases.rare(rng, self.alphabet, words)
 
     def _running(self, rng: Random, length: int) -> str:
         if self.prose and rng.random() < 0.88:
@@ -161,6 +161,8 @@ class TextSource:
         size = 0
         while size < length:
             word = lexicon.draw(rng)
+            if rng.random() < 0.15:
+                word = phrases.nonsense(rng, lexicon.draw)
             roll = rng.random()
             word = word.capitalize() if roll < 0.2 else word.upper() if roll < 0.25 else word
             if rng.random() < 0.06:

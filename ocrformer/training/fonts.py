@@ -31,6 +31,7 @@ _SPREAD = 61  # if every 61st syllable of a font is drawn, all are
 _HELD_OUT = 12  # one family in so many is kept for validation
 
 logger = logging.getLogger(__name__)
+logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of flaws in tables that nothing here looks at
 
 
 class FontError(ValueError):

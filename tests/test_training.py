@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from ocrformer.model.network import load
+from ocrformer.training.run import precision
 from tests.conftest import ROOT
 
 STEPS = 8
@@ -93,6 +94,13 @@ def test_a_stopped_run_resumes_to_the_same_weights_bit_for_bit(tmp_path, fonts, 
     assert expected.keys() == got.keys()
     for name, tensor in expected.items():
         assert torch.equal(tensor, got[name]), name
+
+
+@pytest.mark.parametrize(("capable", "expected"), [({"avx512_bf16": True}, "bf16-mixed"), ({"avx2": True}, "32-true")])
+def test_bfloat16_is_for_processors_that_multiply_it(capable, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capable)
+    assert precision() == expected
 
 
 def test_training_learns_and_writes_what_it_promises(unbroken):

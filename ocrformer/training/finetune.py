@@ -23,7 +23,7 @@ from ocrformer.training.losses import drift
 from ocrformer.training.material import Material, Task, drawn, spread
 from ocrformer.training.mixture import MixedLines, MixedSampler, to_mixed_batch
 from ocrformer.training.module import LineModule
-from ocrformer.training.run import Averaging, LineProgress
+from ocrformer.training.run import Averaging, LineProgress, precision
 
 MODEL = "model.safetensors"
 """Name of the fine-tuned weights in the output folder."""
@@ -186,7 +186,7 @@ def train(task: Task, material: Material, recipe: Recipe) -> Path:
         max_steps=every * checks,  # the weights of the last step are judged too
         max_time=task.max_time or None,
         devices=1,  # the sampler knows of one process
-        precision="bf16-mixed",
+        precision=precision(),
         gradient_clip_val=1.0,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,

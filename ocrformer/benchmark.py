@@ -149,14 +149,15 @@ def share_of_peak(reader: OCRformer, lines: int = 64, width: int = 512) -> tuple
     """How near the encoder comes to the machine's matrix rate.
 
     Returns:
-        Share of the measured peak that encoding reaches, and the peak in GFLOP/s, in the precision that reading uses.
+        Share of the measured peak that encoding reaches, and the peak in GFLOP/s, of matrices in the floating-point
+        precision that reading uses; what is computed in eight-bit integers can pass it.
     """
     one, other = (torch.randn(2048, 2048, dtype=reader.recogniser.precision) for _ in range(2))
     peak = 2 * 2048**3 / _best(lambda: one @ other)
     images = torch.full((lines, 1, reader.network.config.height, width), PAPER, dtype=torch.uint8)
     widths = torch.full((lines,), width)
     with FlopCounterMode(display=False) as counter:
-        reader.recogniser.frozen.encode(images, widths)  # the same work, whoever does it
+        reader.network.encode(images, widths)  # the same work, whoever does it
     rate = counter.get_total_flops() / _best(lambda: reader.recogniser.encode([(images, widths)]))
     return rate / peak, peak / 1e9
 

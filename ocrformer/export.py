@@ -78,7 +78,13 @@ def _finish(graph: Path, path: Path, precision: str, made_from: str) -> None:
     if precision == "int8":
         del model.graph.value_info[:]  # shapes of the exporter that the quantiser disputes
         onnx.save(model, graph)
-        quantize_dynamic(graph, graph, op_types_to_quantize=["MatMul", "Gemm"], weight_type=QuantType.QInt8)
+        quantize_dynamic(
+            graph,
+            graph,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            weight_type=QuantType.QInt8,
+            reduce_range=True,  # seven bits: products of eight overflow on processors without VNNI
+        )
         model = onnx.load(graph)
     onnx.helper.set_model_props(model, {"weights": made_from, "precision": precision})
     onnx.save(model, path)

@@ -1,4 +1,4 @@
-"""The encoder run by onnxruntime, for processors on which that is faster than torch."""
+"""The encoder run by onnxruntime, for processors on which torch is slow."""
 
 from __future__ import annotations
 
@@ -65,18 +65,20 @@ def choose_encoder(runtime: str, weights: Path, network: Network, *, torch_is_fa
     """Who runs the encoder: an exported graph, or None for torch.
 
     Args:
-        runtime: `torch`; `onnx` for the ONNX file beside the weights; an ONNX file; or `auto`: the file beside the
-            weights if there is one and torch lacks fast bfloat16 here.
+        runtime: `torch` or `float32`; `onnx` for the ONNX file beside the weights; an ONNX file; or `auto`: the file
+            beside the weights if there is one and torch is slow here.
         weights: The weights file.
         network: Loaded from it, on the CPU.
-        torch_is_fast: Whether the processor multiplies bfloat16 matrices.
+        torch_is_fast: Whether torch has something faster than float32 on this processor.
 
     Raises:
         WeightsError: If a graph that was asked for cannot be used.
     """
     beside = weights.with_suffix(".onnx")
     if runtime != "auto":
-        return None if runtime == "torch" else OnnxEncoder(beside if runtime == "onnx" else runtime, network)
+        return (
+            None if runtime in ("torch", "float32") else OnnxEncoder(beside if runtime == "onnx" else runtime, network)
+        )
     if torch_is_fast or not beside.is_file() or find_spec("onnxruntime") is None:
         return None
     try:

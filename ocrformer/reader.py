@@ -18,6 +18,7 @@ from ocrformer.boxes import character_boxes, in_picture
 from ocrformer.charset import Charset, normalise
 from ocrformer.config import DecodeOptions
 from ocrformer.framing import framed
+from ocrformer.hardware import fast_bfloat16, fast_eight_bits
 from ocrformer.image import MAX_PIXELS, ImageError, ImageSource, Pixels, load, prepare_whole
 from ocrformer.line import Box, Character, Line
 from ocrformer.long_lines import MAX_WIDTH, split
@@ -25,7 +26,7 @@ from ocrformer.model import network
 from ocrformer.model.network import Bundle, WeightsError
 from ocrformer.onnx_encoder import choose_encoder
 from ocrformer.reading import Placed, Reading, joined, verdict
-from ocrformer.recogniser import Encoder, Recogniser, fast_bfloat16
+from ocrformer.recogniser import Encoder, Recogniser
 from ocrformer.second_look import second_look
 from ocrformer.workers import Workers
 
@@ -49,10 +50,17 @@ class OCRformer:
         name: What the weights are called.
         path: Their file, if they come from one.
         encoder: Runs the encoder; torch without one.
+        plain: float32 throughout, whatever the processor does faster.
     """
 
     def __init__(
-        self, bundle: Bundle, name: str = "unnamed", path: Path | None = None, encoder: Encoder | None = None
+        self,
+        bundle: Bundle,
+        name: str = "unnamed",
+        path: Path | None = None,
+        encoder: Encoder | None = None,
+        *,
+        plain: bool = False,
     ) -> None:
         self.bundle = bundle
         self.name = name
@@ -60,7 +68,7 @@ class OCRformer:
         self.network = bundle.network
         self.charset: Charset = bundle.charset
         self.device = next(bundle.network.parameters()).device
-        self.recogniser = Recogniser(bundle, encoder)
+        self.recogniser = Recogniser(bundle, encoder, plain=plain)
         self.temperature = float(bundle.details.get("temperature", 1.0))
         self._workers = Workers(torch.get_num_threads() if self.device.type == "cpu" else 1)
 
@@ -73,14 +81,15 @@ class OCRformer:
         Args:
             name_or_path: `default` for the weights that come with the package, or a safetensors file.
             device: `cpu`, `cuda`, ...; by default a GPU if there is one.
-            runtime: What runs the encoder: `torch`, `onnx` (the file that `ocrformer export` wrote beside the
-                weights), the path of such a file, or `auto` for what this processor does fastest.
+            runtime: What runs the encoder: `torch`, in bfloat16 and eight-bit integers where the processor is fast with
+                them; `float32`, torch without these; `onnx` (the file that `ocrformer export` wrote beside the
+                weights); the path of such a file; or `auto` for what this processor does fastest.
 
         Raises:
             WeightsError: If a file is missing or is not OCRformer's, or the device cannot be used.
         """
         _keep_few_kernels()
-        torch_alone = runtime in ("auto", "torch")
+        torch_alone = runtime in ("auto", "torch", "float32")
         path = weights_path(name_or_path)
         try:
             chosen = torch.device(device or ("cuda" if torch_alone and torch.cuda.is_available() else "cpu"))
@@ -91,9 +100,11 @@ class OCRformer:
             bundle = network.load(path, chosen)
         except (RuntimeError, AssertionError) as error:  # torch's words for an unknown or absent device
             raise WeightsError(f"cannot read on device {device!r} ({str(error).splitlines()[0]}); try cpu") from None
-        fast = fast_bfloat16(chosen) or chosen.type != "cpu"
+        fast = fast_bfloat16(chosen) or fast_eight_bits(chosen) or chosen.type != "cpu"
         encoder = choose_encoder(runtime, path, bundle.network, torch_is_fast=fast)
-        return cls(bundle, "default" if name_or_path == "default" else path.name, path, encoder)
+        return cls(
+            bundle, "default" if name_or_path == "default" else path.name, path, encoder, plain=runtime == "float32"
+        )
 
     def prepare(self, image: ImageSource, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Pixels:
         """One picture to a prepared line; what `read` does first, for callers that pipeline it.

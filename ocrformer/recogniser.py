@@ -16,6 +16,7 @@ from ocrformer.beam import beam
 from ocrformer.charset import Charset
 from ocrformer.config import DecodeOptions
 from ocrformer.decoding import Hypothesis
+from ocrformer.hardware import fast_bfloat16, fast_eight_bits
 from ocrformer.model import strip
 from ocrformer.model.decoder import Memory
 from ocrformer.model.frozen import frozen, judge
@@ -63,14 +64,17 @@ class Recogniser:
     Args:
         bundle: A loaded network with its charset.
         encoder: Does the work of `strip.encode`; torch itself without one.
+        plain: float32 throughout, whatever the processor does faster.
     """
 
-    def __init__(self, bundle: Bundle, encoder: Encoder | None = None) -> None:
+    def __init__(self, bundle: Bundle, encoder: Encoder | None = None, *, plain: bool = False) -> None:
         self.charset = bundle.charset
         self._alike = alike(bundle.charset)
         self.device = next(bundle.network.parameters()).device
-        self.precision = torch.bfloat16 if encoder is None and fast_bfloat16(self.device) else torch.float32
-        self.frozen = frozen(bundle.network, self.precision)
+        by_torch = encoder is None and not plain
+        self.precision = torch.bfloat16 if by_torch and fast_bfloat16(self.device) else torch.float32
+        self.eight_bits = by_torch and fast_eight_bits(self.device)
+        self.frozen = frozen(bundle.network, self.precision, eight_bits=self.eight_bits)
         self.encode: Encoder = encoder or partial(strip.encode, self.frozen)
         self._judge = judge(self.frozen.decoder, self.precision)
 
@@ -167,11 +171,3 @@ def _allowed_ids(charset: Charset, allowed: str) -> list[int]:
     """
     space = [charset.encode("a b")[1]] if " " in allowed else []
     return sorted({*charset.encode(allowed), *space})
-
-
-def fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 matrices faster than float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return device.type == "cpu" and bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

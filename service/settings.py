@@ -14,7 +14,7 @@ class Settings:
     Attributes:
         model: `default` or a weights file.
         device: Device to read on; empty for a GPU if there is one.
-        runtime: What runs the encoder: `torch`, `onnx`, an ONNX file, or `auto`.
+        runtime: What runs the encoder: `torch`, `float32`, `onnx`, an ONNX file, or `auto`.
         workers: Processes that answer; the cores, each with a process that reads, are divided among them.
         api_key: Key that clients must send; empty for none.
         max_body: Bytes of one request.

@@ -24,7 +24,9 @@ _TOGETHER = 64, 1  # lines that are read together where decoders are compared
 @click.option("--data", "places", multiple=True, required=True, metavar="DIR", help="Labelled lines; can be repeated.")
 @click.option("--model", default="default", show_default=True, metavar="FILE", help="Weights to read with.")
 @click.option("--modes", default="joint,draft,ctc,greedy", show_default=True, help="Decoding modes to measure.")
-@click.option("--runtimes", default="auto", show_default=True, help="torch, onnx or ONNX files, between commas.")
+@click.option(
+    "--runtimes", default="auto", show_default=True, help="torch, float32, onnx or ONNX files, between commas."
+)
 @click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="Repetitions, in turns.")
 @click.option("--lines", type=click.IntRange(1), help="Use the first lines of each folder only.")
 @click.option("--threads", type=click.IntRange(1), help="Cores for everyone. [all]")

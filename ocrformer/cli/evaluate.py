@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 @click.option("--model", "models", multiple=True, metavar="FILE", help="Weights; two or more are compared. [default]")
 @click.option("--mode", type=click.Choice(MODES), default=DecodeOptions.mode, show_default=True, help="How to decode.")
 @click.option("--device", help="cpu, cuda, ... [a GPU if there is one]")
-@click.option("--runtime", default="auto", show_default=True, help="torch, onnx or an ONNX file runs the encoder.")
+@click.option(
+    "--runtime",
+    default="auto",
+    show_default=True,
+    help="torch, float32 (torch, unrounded), onnx or an ONNX file runs the encoder.",
+)
 @click.option("--json", "as_json", metavar="FILE", help="Write all figures as JSON (- for standard output).")
 @click.option("--html", metavar="FILE", help="Write a self-contained page with plots and the worst lines.")
 @plainly()

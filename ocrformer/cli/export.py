@@ -14,7 +14,7 @@ from ocrformer.cli.extras import need
 @click.option("-o", "--output", metavar="FILE", help="ONNX file to write. [beside the weights]")
 @click.option("--int8", is_flag=True, help="Matrices of eight-bit integers: smaller, faster on some processors.")
 def export(model: str, output: str | None, int8: bool) -> None:
-    """Write the encoder for onnxruntime, which is faster than torch on processors without bfloat16 matrices.
+    """Write the encoder for onnxruntime, for processors on which torch is slow (they have neither AVX2 nor bfloat16).
 
     Beside its weights the file is used by itself where it helps; `--runtime onnx` or `--runtime FILE` insists on it.
     """

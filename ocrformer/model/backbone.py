@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ocrformer.config import ModelConfig
+from ocrformer.image import PAPER
 
 
 def inside(widths: Tensor, width: int) -> Tensor:
@@ -59,7 +60,7 @@ class Stage(nn.Module):
         return x
 
 
-def _keep(used: Tensor, stride: int, kind: torch.dtype) -> Tensor:
+def keep(used: Tensor, stride: int, kind: torch.dtype) -> Tensor:
     """(B, 1, 1, ceil(W / stride)): 1 on columns that cover pixels of the line, 0 on padding."""
     return used[:, None, None, ::stride].to(kind)
 
@@ -89,14 +90,16 @@ class Backbone(nn.Module):
         """Feature map of a batch of lines.
 
         Args:
-            images: (B, 1, height, W) in [0, 1], ink 1 and paper 0, zero where padded.
+            images: Prepared lines, uint8 (B, 1, height, W), `PAPER` where padded.
             used: Boolean (B, W), False where padded; from `inside`.
 
         Returns:
             (B, d_model, rows, ceil(W / 4)), zero where padded.
         """
-        x = F.relu(self.stem(images)) * _keep(used, 2, images.dtype)  # (B, C, height / 2, W / 2)
-        keep = _keep(used, 4, images.dtype)
+        ink = (images.to(torch.float32) - PAPER) / (255 - PAPER)  # paper 0, ink 1
+        ink = ink.to(self.stem.conv.weight.dtype).contiguous(memory_format=torch.channels_last)
+        x = F.relu(self.stem(ink)) * keep(used, 2, ink.dtype)  # (B, C, height / 2, W / 2)
+        kept = keep(used, 4, ink.dtype)
         for stage in self.stages:
-            x = stage(x, keep)
-        return x if self.flatten_rows is None else self.flatten_rows(x) * keep
+            x = stage(x, kept)
+        return x if self.flatten_rows is None else self.flatten_rows(x) * kept

@@ -10,10 +10,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ocrformer.model.backbone import ConvNorm
 from ocrformer.model.decoder import Decoder
+from ocrformer.model.eight_bit import EightBitBackbone, EightBitFeedForward
+from ocrformer.model.encoder import EncoderLayer
 from ocrformer.model.network import Network
 
 
-def frozen(network: Network, precision: torch.dtype) -> Network:
+def frozen(network: Network, precision: torch.dtype, *, eight_bits: bool = False) -> Network:
     """A copy that only reads.
 
     Batch norm is folded into the convolution before it. Everything up to the memory, and the projections of the memory
@@ -23,8 +25,14 @@ def frozen(network: Network, precision: torch.dtype) -> Network:
     Args:
         network: In eval mode.
         precision: float32 or bfloat16.
+        eight_bits: Convolutions and feed-forward networks of the encoder in integers.
     """
     copied = copy.deepcopy(network).eval().requires_grad_(False)
+    if eight_bits:
+        copied.backbone = EightBitBackbone(copied.backbone, precision)  # type: ignore[assignment]
+        for layer in copied.encoder.layers:
+            assert isinstance(layer, EncoderLayer)
+            layer.feed_forward = EightBitFeedForward(layer.feed_forward, layer.feed_forward_norm)  # type: ignore[assignment]
     for module in copied.modules():
         if isinstance(module, ConvNorm):
             assert isinstance(module.norm, nn.BatchNorm2d)

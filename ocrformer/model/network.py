@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from ocrformer.charset import Charset
 from ocrformer.config import ModelConfig
-from ocrformer.image import PAPER
 from ocrformer.model.backbone import Backbone, inside
 from ocrformer.model.decoder import Decoder
 from ocrformer.model.encoder import Encoder
@@ -80,9 +79,7 @@ class Network(nn.Module):
 
     def features(self, images: Tensor, used: Tensor) -> Tensor:
         """Feature map (B, rows, columns, d) of pictures (B, 1, height, W), zero where `used` (B, W) is False."""
-        ink = (images.to(torch.float32) - PAPER) / (255 - PAPER)  # paper 0, ink 1
-        ink = ink.to(self.ctc_head.weight.dtype).contiguous(memory_format=torch.channels_last)
-        out: Tensor = self.backbone(ink, used).permute(0, 2, 3, 1)
+        out: Tensor = self.backbone(images, used).permute(0, 2, 3, 1)
         return out
 
     def placed(self, features: Tensor, *, offset: int = 0) -> Tensor:

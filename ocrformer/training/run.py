@@ -15,8 +15,8 @@ from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ocrformer.display import as_picture
+from ocrformer.hardware import fast_bfloat16
 from ocrformer.model.network import save
-from ocrformer.recogniser import fast_bfloat16
 from ocrformer.training.batches import Batch
 from ocrformer.training.data import LineData
 from ocrformer.training.fonts import coverage

@@ -78,6 +78,12 @@ class Recogniser:
         self.encode: Encoder = encoder or partial(strip.encode, self.frozen)
         self._judge = judge(self.frozen.decoder, self.precision)
 
+    @property
+    def arithmetic(self) -> str:
+        """What the encoder computes in, for people."""
+        floats = str(self.precision).removeprefix("torch.")
+        return f"{floats} and eight-bit integers" if self.eight_bits else floats
+
     @torch.inference_mode()
     def read(self, batches: Sequence[Batch], options: DecodeOptions) -> list[Reading]:
         """Read some batches; the decoder is asked about the lines of all of them at once.

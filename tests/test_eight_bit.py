@@ -69,7 +69,7 @@ def test_default_weights_read_the_samples_alike():
 
 
 def test_only_where_it_is_fast_and_not_if_floats_are_asked_for(monkeypatch):
-    assert Recogniser(tiny_bundle()).eight_bits
+    assert "eight-bit" in Recogniser(tiny_bundle()).arithmetic
     assert not Recogniser(tiny_bundle(), plain=True).eight_bits
     monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
     plain = Recogniser(tiny_bundle())

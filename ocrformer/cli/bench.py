@@ -68,7 +68,7 @@ def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **opti
         tables[name] = benchmark.race(contestants, list(files), list(files.values()), options["repeat"])
         click.echo(_table(name, tables[name]))
     shell = ["--model", model, "--threads", str(threads), "--runtime", next(iter(readers))]
-    facts: dict[str, Any] = {"threads": threads, "precision": str(reader.recogniser.precision).removeprefix("torch.")}
+    facts: dict[str, Any] = {"threads": threads, "arithmetic": reader.recogniser.arithmetic}
     first = next(iter(folders))
     some = list(folders[first])[:100]
     for rate in tables[first]:
@@ -174,14 +174,14 @@ def _facts(facts: Mapping[str, Any]) -> str:
     ]
     return "\n".join(
         [
-            f"- {facts['threads']} threads, {facts['precision']}",
+            f"- {facts['threads']} threads, {facts['arithmetic']}",
             *one_line,
             *_decoders(facts),
             f"- `ocrformer read` of one image from the shell: {facts['start_up']:.2f} s",
             f"- `ocrformer read` of a folder: {facts['pipeline']:.0f} images/s, {facts['share_of_read']:.0%} of the "
             f"rate of `OCRformer.read`; first row after {facts['first_row']:.2f} s",
             f"- peak memory of `ocrformer read` above importing torch: {facts['peak_memory']:.0f} MB",
-            f"- encoder: {facts['share_of_peak']:.0%} of the measured matrix peak ({facts['peak']:.0f} GFLOP/s)",
+            f"- encoder: {facts['share_of_peak']:.0%} of the measured float matrix peak ({facts['peak']:.0f} GFLOP/s)",
             f"- synthetic lines for training, made by one core: {facts['synthetic']:.0f} a second",
             *_growth(facts),
             "",

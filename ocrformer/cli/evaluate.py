@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 @click.option("--mode", type=click.Choice(MODES), default=DecodeOptions.mode, show_default=True, help="How to decode.")
 @click.option("--device", help="cpu, cuda, ... [a GPU if there is one]")
 @click.option(
-    "--runtime",
-    default="auto",
-    show_default=True,
-    help="torch, float32 (torch, unrounded), onnx or an ONNX file runs the encoder.",
+    "--runtime", default="auto", show_default=True, help="torch, float32, onnx or an ONNX file runs the encoder."
 )
 @click.option("--json", "as_json", metavar="FILE", help="Write all figures as JSON (- for standard output).")
 @click.option("--html", metavar="FILE", help="Write a self-contained page with plots and the worst lines.")

@@ -48,10 +48,7 @@ if TYPE_CHECKING:
 @click.option("--min-confidence", type=click.FloatRange(0, 1), default=0.0, help="Mark less confident lines suspect.")
 @click.option("--device", help="cpu, cuda, ... [a GPU if there is one]")
 @click.option(
-    "--runtime",
-    default="auto",
-    show_default=True,
-    help="torch, float32 (torch, unrounded), onnx or an ONNX file runs the encoder.",
+    "--runtime", default="auto", show_default=True, help="torch, float32, onnx or an ONNX file runs the encoder."
 )
 @click.option("--batch-size", default="auto", metavar="N", help="Lines of usual width per batch. [auto]")
 @click.option("--threads", type=click.IntRange(1, 1024), help="Threads of the model. [all cores]")

@@ -42,10 +42,6 @@ class Grid:
         """Floats to the nearest integers, uint8."""
         return (x.float() / self.scale + self.zero).round_().clamp_(0, 255).to(torch.uint8)
 
-    def back(self, x: Tensor, precision: torch.dtype) -> Tensor:
-        """Integers to floats."""
-        return x.to(precision).sub_(self.zero).mul_(self.scale)
-
 
 _INK = Grid(1 / (255 - PAPER), PAPER)
 
@@ -121,7 +117,7 @@ class EightBitBackbone(nn.Module):
             x, last = down(x).mul_(kept), down
             for first, second in blocks:
                 x, last = second.added_to(x, first(x).mul_(kept), last.target.scale).mul_(kept), second
-        out = last.target.back(x, self.precision)
+        out = x.to(self.precision).mul_(last.target.scale)
         return out if self.flatten_rows is None else self.flatten_rows(out) * kept.to(self.precision)
 
 

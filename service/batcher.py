@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from ocrformer import DecodeOptions, Line
-from ocrformer.image import Pixels
+from ocrformer import DecodeOptions
+from service.models import Picture, Result
 
-Read = Callable[[Sequence[Pixels], DecodeOptions], Awaitable[list[Line]]]
+Read = Callable[[Sequence[Picture], DecodeOptions], Awaitable[list[Result]]]
 Observe = Callable[[int, float, float], None]
-"""Told of each batch: its lines, the longest wait in seconds, the model's seconds."""
+"""Told of each batch: its lines, the longest wait in seconds, the seconds of decoding and reading."""
 _PATIENCE = 0.01  # seconds that a line may wait for company while others are being read
 
 
@@ -34,9 +34,9 @@ class BusyError(Exception):
 class _Waiting:
     """One line in the queue."""
 
-    line: Pixels
+    picture: Picture
     options: DecodeOptions
-    result: asyncio.Future[Line]
+    result: asyncio.Future[Result]
     since: float = field(default_factory=time.perf_counter)
 
 
@@ -44,7 +44,7 @@ class Batcher:
     """Collects lines while the models are busy and hands them the next batch soon after one is free.
 
     Args:
-        read: Reads lines.
+        read: Reads pictures of lines.
         parallel: Batches in flight at most.
         batch: Lines per call.
         queue: Lines that may be admitted at a time.
@@ -63,7 +63,7 @@ class Batcher:
 
     @contextmanager
     def admit(self, lines: int) -> Iterator[None]:
-        """Room for the lines of one request, from before they are decoded until they are answered.
+        """Room for the lines of one request, until they are answered.
 
         Raises:
             BusyError: If there is none.
@@ -76,17 +76,17 @@ class Batcher:
         finally:
             self._admitted -= lines
 
-    async def read(self, lines: Sequence[Pixels], options: DecodeOptions) -> list[Line]:
-        """Read the lines of one request, in order.
+    async def read(self, pictures: Sequence[Picture], options: DecodeOptions) -> list[Result]:
+        """Read the lines of one request, in order: each a line, or the error of a picture that cannot be read.
 
         If the caller is cancelled, its lines leave the queue.
         """
         loop = asyncio.get_running_loop()
-        waiting = [_Waiting(line, options, loop.create_future()) for line in lines]
+        waiting = [_Waiting(picture, options, loop.create_future()) for picture in pictures]
         self._queue.extend(waiting)
         self._changed.set()
         self._at_work = {task for task in self._at_work if not task.done()}
-        for _ in range(min(len(lines), self._parallel - len(self._at_work))):
+        for _ in range(min(len(pictures), self._parallel - len(self._at_work))):
             self._at_work.add(loop.create_task(self._work()))
         try:
             return list(await asyncio.gather(*(one.result for one in waiting)))
@@ -101,10 +101,10 @@ class Batcher:
     async def _work(self) -> None:
         while batch := await self._next():
             started = time.perf_counter()
-            lines, options = [one.line for one in batch], batch[0].options
+            pictures, options = [one.picture for one in batch], batch[0].options
             self._reading += len(batch)
             try:
-                read = await self._read(lines, options)
+                results = await self._read(pictures, options)
             except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
                 await self._without(batch, error)
                 continue
@@ -114,9 +114,9 @@ class Batcher:
             spent = time.perf_counter() - started
             self._rate = 0.8 * self._rate + 0.2 * len(batch) / max(spent, 1e-6)
             self._observe(len(batch), started - batch[0].since, spent)
-            for one, line in zip(batch, read, strict=True):
+            for one, result in zip(batch, results, strict=True):
                 if not one.result.done():
-                    one.result.set_result(line)
+                    one.result.set_result(result)
 
     async def _without(self, batch: list[_Waiting], error: Exception) -> None:
         """Answer a batch that failed: each line alone, so that only the faulty one's caller hears of the error."""
@@ -126,13 +126,13 @@ class Batcher:
             try:
                 if len(batch) == 1:
                     raise error
-                (line,) = await self._read([one.line], one.options)
+                (result,) = await self._read([one.picture], one.options)
             except Exception as reason:  # noqa: BLE001
                 if not one.result.done():
                     one.result.set_exception(reason)
             else:
                 if not one.result.done():
-                    one.result.set_result(line)
+                    one.result.set_result(result)
 
     async def _company(self) -> None:
         """Wait while others are at work and have more lines than there are in the queue, but not for long."""

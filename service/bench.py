@@ -1,8 +1,9 @@
 """`make bench-service`: throughput and latency over HTTP beside reading in-process, then a long soak.
 
 Starts the service on a free loopback port, sends every line image as a raw body from 1, 8 and 32 concurrent clients,
-then eight images a request as a multipart form, and compares with `OCRformer.read` on the same bytes in the same run.
-Every answer must be the text that reading in-process gives for that image.
+then eight images a request as a multipart form, and compares each load with `OCRformer.read` on the same bytes just
+before it, as machines change their speed within a run. Every answer must be the text that reading in-process gives for
+that image. The figures are medians of some turns.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from ocrformer.datasets import load_samples
 _HOST = "127.0.0.1"
 _LOADS = ((1, 1), (8, 1), (32, 1), (32, 8))
 """Clients, and images per request."""
+_ALONE = 300  # images read one at a time
 _BOUNDARY = "line-images"
 
 
@@ -44,6 +46,7 @@ class Load:
         clients: Concurrent connections, each with one request at a time.
         bundled: Images per request.
         rate: Images per second.
+        share: Of the rate of reading in-process just before.
         milliseconds: Latency of requests at the 50th, 95th and 99th percentile.
         wrong: Answers that are not the text of their image.
     """
@@ -51,8 +54,17 @@ class Load:
     clients: int
     bundled: int
     rate: float
+    share: float
     milliseconds: tuple[float, float, float]
     wrong: int
+
+    @classmethod
+    def typical(cls, turns: Sequence[Load]) -> Load:
+        """Medians of several turns of one load; wrong answers of all of them."""
+        rate, share = (float(np.median([getattr(one, name) for one in turns])) for name in ("rate", "share"))
+        p50, p95, p99 = np.median([one.milliseconds for one in turns], axis=0).tolist()
+        wrong = sum(one.wrong for one in turns)
+        return cls(turns[0].clients, turns[0].bundled, rate, share, (p50, p95, p99), wrong)
 
 
 def main() -> None:
@@ -60,6 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="samples", help="folder of labelled line images")
     parser.add_argument("--lines", type=int, default=1000, help="images used")
+    parser.add_argument("--turns", type=int, default=3, help="repetitions of every load")
     parser.add_argument("--soak", type=int, default=0, help="requests of the soak at the end")
     parser.add_argument("--json", help="write all figures to this file")
     options = parser.parse_args()
@@ -67,30 +80,38 @@ def main() -> None:
     images = [path.read_bytes() for path in paths]
     reader = OCRformer.from_pretrained()
     texts = [line.text for line in reader.read(images)]
-    inside, alone = in_process(reader, images)
     with service() as (port, process):
-        asyncio.run(load(port, images, texts, 32))  # reading in-process is the best of three, so not its first either
-        loads = [asyncio.run(load(port, images, texts, *one)) for one in _LOADS]
+        asyncio.run(load(port, images, texts, 32))  # reading in-process is not at its first either
+        turns = [[beside(reader, port, images, texts, *one) for one in _LOADS] for _ in range(options.turns)]
+        loads = [Load.typical(same) for same in zip(*turns, strict=True)]
+        alone = [latency(reader, port, images[:_ALONE], texts) for _ in range(options.turns)]
         growth = soak(port, process, images, texts, options.soak) if options.soak else None
-    print(report(inside, alone, loads, growth))  # noqa: T201 - this is a program
+    inside, over_http = np.median(alone, axis=0).tolist()
+    print(report(loads, inside, over_http, growth))  # noqa: T201 - this is a program
     if options.json:
-        figures = {"in_process": inside, "alone_ms": alone, "loads": [vars(one) for one in loads], "soak": growth}
+        figures = {"loads": [vars(one) for one in loads], "alone_ms": inside, "http_ms": over_http, "soak": growth}
         Path(options.json).write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def in_process(reader: OCRformer, images: Sequence[bytes]) -> tuple[float, float]:
-    """Images per second of one `read` of all, best of three; and median milliseconds of reading one alone."""
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        reader.read(images)
-        seconds.append(time.perf_counter() - started)
+def beside(
+    reader: OCRformer, port: int, images: Sequence[bytes], texts: Sequence[str], clients: int, bundled: int
+) -> Load:
+    """A load, and its rate as a share of one `read` of all images just before."""
+    started = time.perf_counter()
+    reader.read(images)
+    inside = len(images) / (time.perf_counter() - started)
+    measured = asyncio.run(load(port, images, texts, clients, bundled))
+    return replace(measured, share=measured.rate / inside)
+
+
+def latency(reader: OCRformer, port: int, images: Sequence[bytes], texts: Sequence[str]) -> tuple[float, float]:
+    """Median milliseconds of reading one image alone, in-process and over HTTP from one client."""
     alone = []
     for image in images:
         started = time.perf_counter()
         reader.read([image])
         alone.append(1000 * (time.perf_counter() - started))
-    return len(images) / min(seconds), float(np.median(alone))
+    return float(np.median(alone)), asyncio.run(load(port, images, texts, 1)).milliseconds[0]
 
 
 @contextlib.contextmanager
@@ -148,7 +169,7 @@ async def load(
     await asyncio.gather(*(client() for _ in range(clients)))
     rate = (total or len(images)) / (time.perf_counter() - started)
     p50, p95, p99 = np.percentile(waits, [50, 95, 99]).tolist()
-    return Load(clients, bundled, rate, (p50, p95, p99), wrong)
+    return Load(clients, bundled, rate, 0.0, (p50, p95, p99), wrong)
 
 
 async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, images: Sequence[bytes]) -> str:
@@ -188,19 +209,18 @@ def _resident(process: psutil.Process) -> float:
     return float(sum(getattr(size, "pss", size.rss) for size in sizes)) / 1e6
 
 
-def report(inside: float, alone: float, loads: Sequence[Load], growth: dict[str, float] | None) -> str:
+def report(loads: Sequence[Load], inside: float, over_http: float, growth: dict[str, float] | None) -> str:
     """The figures as Markdown."""
     lines = [
         "| clients | images a request | images/s | share of in-process | p50 ms | p95 ms | p99 ms | wrong answers |",
         "|---|---|---|---|---|---|---|---|",
         *(
-            f"| {one.clients} | {one.bundled} | {one.rate:.0f} | {one.rate / inside:.0%} "
+            f"| {one.clients} | {one.bundled} | {one.rate:.0f} | {one.share:.0%} "
             f"| {' | '.join(f'{taken:.1f}' for taken in one.milliseconds)} | {one.wrong} |"
             for one in loads
         ),
         "",
-        f"In-process: {inside:.0f} images/s in one call, {alone:.1f} ms for one alone (median); one client over HTTP "
-        f"waits {loads[0].milliseconds[0] - alone:.1f} ms longer.",
+        f"One image alone (median): {inside:.1f} ms in-process, {over_http - inside:+.1f} ms over HTTP.",
     ]
     if growth:
         lines.append(

@@ -127,7 +127,8 @@ class Guard:
             if complete:
                 return await receive()  # waits for the client to go away
             try:
-                message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
+                async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                    message = await receive()
             except TimeoutError:
                 sentence = f"the body did not arrive within {self._body_timeout:g} s"
                 raise RequestError(408, "body_too_slow", sentence) from None

@@ -23,7 +23,9 @@ class Metrics:
             "ocrformer_batch_lines", "Lines per batch", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
         )
         self.queue_seconds = Histogram("ocrformer_queue_seconds", "Longest wait in a batch", buckets=_SECONDS)
-        self.model_seconds = Histogram("ocrformer_model_seconds", "Time of the model per batch", buckets=_SECONDS)
+        self.model_seconds = Histogram(
+            "ocrformer_model_seconds", "Time of decoding and reading a batch", buckets=_SECONDS
+        )
 
     def results(self, results: Sequence[Line | ImageError]) -> None:
         """Count the images of one request."""

@@ -1,4 +1,7 @@
-"""Processes that each read on one core: the interpreter that answers requests does not hold up those that read."""
+"""Processes that each decode and read pictures on one core: the interpreter that answers does not hold them up.
+
+A picture that brings its decoder down takes one of them with it, not the service.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,12 @@ from multiprocessing.synchronize import Barrier
 import numpy as np
 import torch
 
-from ocrformer import DecodeOptions, Line, OCRformer
+from ocrformer import DecodeOptions, ImageError, Line, OCRformer
 from ocrformer.image import Pixels
+
+Picture = tuple[str, bytes]
+"""Name, for error messages, and content of an image file."""
+Result = Line | ImageError
 
 logger = logging.getLogger("ocrformer.service")
 
@@ -33,11 +40,12 @@ class Models:
         reader: Reads here, in a thread, if `count` is 1; else as many processes load its weights.
         runtime: As for `OCRformer.from_pretrained`.
         count: Batches at a time.
+        max_pixels: Refuse larger pictures.
     """
 
-    def __init__(self, reader: OCRformer, runtime: str, count: int) -> None:
+    def __init__(self, reader: OCRformer, runtime: str, count: int, max_pixels: int) -> None:
         self.count = count
-        self._reader = reader
+        self._reader, self._max_pixels = reader, max_pixels
         self._source = (str(reader.path), str(reader.device), runtime)
         self._executor = self._start()
         self._restart = asyncio.Lock()
@@ -53,14 +61,15 @@ class Models:
             job.result()
         return executor
 
-    async def read(self, lines: Sequence[Pixels], options: DecodeOptions) -> list[Line]:
-        """Read a batch; once more with new processes if the one that read it has died."""
+    async def read(self, pictures: Sequence[Picture], options: DecodeOptions) -> list[Result]:
+        """A line or an error for each; once more with new processes if the one that read them has died."""
         loop = asyncio.get_running_loop()
         executor = self._executor
+        job = pictures, options, self._max_pixels
         if self.count == 1:
-            return await loop.run_in_executor(executor, self._reader.read_prepared, lines, options)
+            return await loop.run_in_executor(executor, _read_with, self._reader, *job)
         try:
-            return await loop.run_in_executor(executor, _read, lines, options)
+            return await loop.run_in_executor(executor, _read, *job)
         except BrokenProcessPool:
             async with self._restart:
                 if executor is self._executor:
@@ -68,7 +77,7 @@ class Models:
                     for process in multiprocessing.active_children():
                         process.kill()  # the rest of a broken pool is of no use
                     self._executor = await loop.run_in_executor(None, self._start)
-            return await loop.run_in_executor(self._executor, _read, lines, options)
+            return await loop.run_in_executor(self._executor, _read, *job)
 
     def shutdown(self) -> None:
         """End the threads or processes."""
@@ -95,6 +104,19 @@ def _follow() -> None:
     os._exit(1)
 
 
-def _read(lines: Sequence[Pixels], options: DecodeOptions) -> list[Line]:
+def _read(pictures: Sequence[Picture], options: DecodeOptions, max_pixels: int) -> list[Result]:
     assert _reader is not None
-    return _reader.read_prepared(lines, options)
+    return _read_with(_reader, pictures, options, max_pixels)
+
+
+def _read_with(reader: OCRformer, pictures: Sequence[Picture], options: DecodeOptions, max_pixels: int) -> list[Result]:
+    prepared = [_prepared(reader, *picture, max_pixels) for picture in pictures]
+    lines = iter(reader.read_prepared([one for one in prepared if not isinstance(one, ImageError)], options))
+    return [one if isinstance(one, ImageError) else next(lines) for one in prepared]
+
+
+def _prepared(reader: OCRformer, name: str, content: bytes, max_pixels: int) -> Pixels | ImageError:
+    try:
+        return reader.prepare(content, name=name, max_pixels=max_pixels)
+    except ImageError as error:
+        return error

@@ -17,8 +17,6 @@ from functools import partial
 from typing import Any
 
 import bentoml
-import numpy as np
-import numpy.typing as npt
 import torch
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -59,9 +57,8 @@ class TextLines:
             SETTINGS.model, SETTINGS.device or None, SETTINGS.runtime
         )
         parallel = max(1, cores() // SETTINGS.workers) if self.reader.device.type == "cpu" else 1
-        self.decoders = ThreadPoolExecutor(2, thread_name_prefix="decode")
         self.viewer = ThreadPoolExecutor(1, thread_name_prefix="attention")
-        self.models = Models(self.reader, SETTINGS.runtime, parallel)
+        self.models = Models(self.reader, SETTINGS.runtime, parallel, SETTINGS.max_pixels)
         self.batcher = Batcher(
             self.models.read,
             parallel=parallel,
@@ -111,9 +108,8 @@ class TextLines:
             raise RequestError(400, "bad_option", f"view must be one of {', '.join(VIEWS)}")
         loop = asyncio.get_running_loop()
         try:
-            line = await loop.run_in_executor(self.decoders, self._prepare, name, data)
-            if isinstance(line, ImageError):
-                raise line
+            prepare = partial(self.reader.prepare, data, name=name, max_pixels=SETTINGS.max_pixels)
+            line = await loop.run_in_executor(self.viewer, prepare)
             seen = await loop.run_in_executor(self.viewer, self.reader.attend_prepared, line, upload.options)
         except ImageError as error:
             raise RequestError(413 if error.code == "too_large" else 400, error.code, str(error)) from None
@@ -121,8 +117,9 @@ class TextLines:
         return await loop.run_in_executor(self.viewer, shown, seen, request.headers.get("accept", ""), view)
 
     async def _answer(self, request: Request, upload: Upload) -> Response:
+        self._check(upload)
         started = time.perf_counter()
-        results = await self._read(upload)
+        results = await self.batcher.read(upload.images, upload.options)
         spent = 1000 * (time.perf_counter() - started)
         METRICS.results(results)
         if upload.plain and status_of(results) == 200:
@@ -132,31 +129,14 @@ class TextLines:
         answer = ReadAnswer(images=images, model=self.reader.name, request_id=request.state.request_id)
         return Response(answer.model_dump_json(), status_of(results), media_type="application/json")
 
-    async def _read(self, upload: Upload) -> list[Line | ImageError]:
-        """A line or an error for each image, in order."""
-        loop = asyncio.get_running_loop()
-        self._check(upload)
-        jobs = [loop.run_in_executor(self.decoders, self._prepare, name, data) for name, data in upload.images]
-        pictures = await asyncio.gather(*jobs)
-        readable = [picture for picture in pictures if not isinstance(picture, ImageError)]
-        lines = iter(await self.batcher.read(readable, upload.options))
-        return [picture if isinstance(picture, ImageError) else next(lines) for picture in pictures]
-
     def _check(self, upload: Upload) -> None:
         if missing := self.reader.charset.missing(upload.options.allowed or ""):
             raise RequestError(400, "bad_option", f"charset: the model cannot write {' '.join(missing)}")
-
-    def _prepare(self, name: str, data: bytes) -> npt.NDArray[np.uint8] | ImageError:
-        try:
-            return self.reader.prepare(data, name=name, max_pixels=SETTINGS.max_pixels)
-        except ImageError as error:
-            return error
 
     @bentoml.on_shutdown
     async def finish(self) -> None:
         """Answer what is in flight."""
         await self.batcher.close()
-        self.decoders.shutdown()
         self.viewer.shutdown()
         self.models.shutdown()
 

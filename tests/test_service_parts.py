@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import io
 import json
 import logging
 import os
@@ -16,12 +17,14 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from ocrformer import DecodeOptions, Line, OCRformer
+from ocrformer import DecodeOptions, ImageError, Line, OCRformer
+from ocrformer.image import MAX_PIXELS
 from ocrformer.model.network import save
 from service.batcher import Batcher, BusyError
 from service.guard import Guard, RequestError, while_connected
@@ -41,23 +44,23 @@ PNG = b"\x89PNG any content will do here"
 
 
 class Model:
-    """Reads a line as its width; can be slow, can be held, can fail."""
+    """Reads a picture as its name; can be slow, can be held, can fail."""
 
     def __init__(self, seconds=0.0):
         self.seconds, self.batches, self.hold = seconds, [], threading.Event()
         self.hold.set()
 
-    def read(self, lines, options):
+    def read(self, pictures, options):
         self.hold.wait(5)
         time.sleep(self.seconds)
-        self.batches.append([line.shape[1] for line in lines])
-        if any(line.shape[1] == 13 for line in lines):
+        self.batches.append([int(name) for name, _ in pictures])
+        if 13 in self.batches[-1]:
             raise RuntimeError("thirteen")
-        return [Line(f"{line.shape[1]}{options.mode}", 1.0, "ok", ()) for line in lines]
+        return [Line(f"{name}{options.mode}", 1.0, "ok", ()) for name, _ in pictures]
 
 
-def picture(width):
-    return np.zeros((32, width), np.uint8)
+def picture(number):
+    return str(number), b"any content will do here"
 
 
 def with_batcher(scenario, model, **limits):
@@ -83,7 +86,7 @@ def test_results_come_back_to_their_own_request(parallel):
         requests = [[picture(100 * r + i) for i in range(r % 5 + 1)] for r in range(1, 60)]
         answers = await asyncio.gather(*(batcher.read(lines, DecodeOptions()) for lines in requests))
         for lines, answer in zip(requests, answers, strict=True):
-            assert [line.text for line in answer] == [f"{line.shape[1]}joint" for line in lines]
+            assert [line.text for line in answer] == [f"{name}joint" for name, _ in lines]
 
     _, seen = with_batcher(scenario, model, queue=1000, parallel=parallel)
     assert max(map(len, model.batches)) == 8
@@ -133,9 +136,9 @@ def test_those_who_are_free_share_a_request():
 def test_a_line_waits_a_little_for_company_while_more_are_being_read():
     model = Model()
 
-    def read(lines, options):
-        time.sleep(0.3 if lines[0].shape[1] > 99 else 0.0)
-        return model.read(lines, options)
+    def read(pictures, options):
+        time.sleep(0.3 if int(pictures[0][0]) > 99 else 0.0)
+        return model.read(pictures, options)
 
     async def scenario(batcher):
         first = asyncio.ensure_future(batcher.read([picture(100), picture(101), picture(3)], DecodeOptions()))
@@ -234,6 +237,12 @@ def test_nothing_to_read():
 # Model processes
 
 
+def as_png(pixels):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def model_processes():
     return [child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
 
@@ -242,15 +251,17 @@ def model_processes():
 def test_models_read_what_the_reader_reads_and_outlive_a_death(tmp_path, count):
     save(tmp_path / "tiny.safetensors", tiny_bundle(seed=2))
     reader = OCRformer.from_pretrained(tmp_path / "tiny.safetensors", "cpu")
-    lines = [np.random.default_rng(n).integers(0, 256, (32, 60 + n), dtype=np.uint8) for n in range(5)]
-    expected = [line.text for line in reader.read_prepared(lines)]
-    models = Models(reader, "torch", count)
+    contents = [as_png(np.random.default_rng(n).integers(0, 256, (32, 60 + n), dtype=np.uint8)) for n in range(5)]
+    expected = [line.text for line in reader.read(contents)]
+    pictures = [("bad.png", b"no picture"), *(("line.png", content) for content in contents)]
+    models = Models(reader, "torch", count, MAX_PIXELS)
     first = model_processes()
     assert len(first) == (0 if count == 1 else count)
 
     async def twice():
-        batches = [models.read(lines, DecodeOptions()) for _ in range(2)]
-        return [[line.text for line in read] for read in await asyncio.gather(*batches)]
+        batches = await asyncio.gather(*(models.read(pictures, DecodeOptions()) for _ in range(2)))
+        assert all(isinstance(fault, ImageError) and "bad.png" in str(fault) for fault, *_ in batches)
+        return [[line.text for line in lines] for _, *lines in batches]
 
     for process in first:
         process.terminate()  # as a service manager does to all of a group: they wait for the service's word
@@ -271,7 +282,7 @@ import time
 from ocrformer import OCRformer
 from service.models import Models
 if __name__ == "__main__":
-    models = Models(OCRformer.from_pretrained({str(tmp_path / "tiny.safetensors")!r}, "cpu"), "torch", 2)
+    models = Models(OCRformer.from_pretrained({str(tmp_path / "tiny.safetensors")!r}, "cpu"), "torch", 2, 10**6)
     print("ready", flush=True)
     time.sleep(60)
 """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -103,11 +105,18 @@ def _finetune(options: dict[str, Any]) -> None:
     try:
         from ocrformer.training.tune import tune
 
+        _hush_lightning()
         with plainly():
             for line in tune(task):
                 click.echo(line)
     except OSError as error:
         raise click.UsageError(str(error)) from None
+
+
+def _hush_lightning() -> None:
+    """Leave out what it says of itself: devices that are absent, products to install, its own old habits."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
 
 
 @click.command()

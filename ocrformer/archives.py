@@ -86,10 +86,12 @@ def tar_members(path: str) -> Iterator[tuple[str, bytes | str]]:
 
 
 def _tar_content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | str | None:
-    if member.size > _MAX_MEMBER:
-        return _TOO_LARGE
-    file = archive.extractfile(member) if member.isfile() else None
-    return file.read() if file is not None else None
+    try:
+        file = archive.extractfile(member) if member.isfile() or member.islnk() else None
+    except KeyError:
+        return f"a link to {member.linkname}, which is not in the archive"
+    content = file.read(_MAX_MEMBER + 1) if file is not None else None
+    return _TOO_LARGE if content is not None and len(content) > _MAX_MEMBER else content
 
 
 def member(path: str, name: str) -> bytes | str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -38,7 +38,7 @@ class Sample:
     name: str
     text: str
     document: str
-    open: Callable[[], Pixels]
+    open: Callable[[], Pixels]  # can be pickled: where processes are not forked, loaders send it to theirs
 
 
 def load_samples(place: str | Path) -> list[Sample]:
@@ -93,7 +93,7 @@ def _document(name: str) -> str:
 
 
 def _file_sample(image: Path | str, text: str) -> Sample:
-    return Sample(str(image), text, _document(str(image)), lambda: open_picture(str(image)))
+    return Sample(str(image), text, _document(str(image)), partial(open_picture, str(image)))
 
 
 def _pair(label: Path) -> Sample:
@@ -120,33 +120,35 @@ def _table(table: Path) -> list[Sample]:
 
 def _lmdb(folder: Path) -> list[Sample]:
     """STR benchmarks' layout: `num-samples`, `image-%09d`, `label-%09d`, counted from 1; nothing is held in memory."""
-    environment = _lmdb_environment(folder.resolve())
-
-    def read(key: str) -> bytes | None:
-        with environment.begin() as transaction:
-            value: bytes | None = transaction.get(key.encode())
-        return value
-
-    def picture(index: int, name: str) -> Pixels:
-        content = read(f"image-{index:09d}")
-        if content is None:
-            raise ImageError(f"{name}: key image-{index:09d} is missing", "unreadable_file")
-        return load(content, name=name)
+    place = folder.resolve()
 
     def sample(index: int) -> Sample:
         name = f"{folder}#{index}"
-        label = read(f"label-{index:09d}")
+        label = _lmdb_value(place, f"label-{index:09d}")
         if label is None:
             raise DatasetError(f"{folder}: key label-{index:09d} is missing")
-        return Sample(name, label.decode("utf-8"), name, lambda: picture(index, name))
+        return Sample(name, label.decode("utf-8"), name, partial(_lmdb_picture, place, index, name))
 
-    number = read("num-samples") or b""
+    number = _lmdb_value(place, "num-samples") or b""
     if not number.isdigit():
         raise DatasetError(f"{folder}: num-samples must be a number, found {number[:20]!r}")
     try:
         return [sample(index) for index in range(1, int(number) + 1)]
     except UnicodeDecodeError as error:
         raise DatasetError(f"{folder}: a label is not UTF-8 text ({error})") from None
+
+
+def _lmdb_picture(folder: Path, index: int, name: str) -> Pixels:
+    content = _lmdb_value(folder, f"image-{index:09d}")
+    if content is None:
+        raise ImageError(f"{name}: key image-{index:09d} is missing", "unreadable_file")
+    return load(content, name=name)
+
+
+def _lmdb_value(folder: Path, key: str) -> bytes | None:
+    with _lmdb_environment(folder).begin() as transaction:
+        value: bytes | None = transaction.get(key.encode())
+    return value
 
 
 @cache
@@ -174,7 +176,7 @@ def _xml(path: Path) -> list[Sample]:
         return []
     image = _beside(path, name)
     return [
-        Sample(f"{image}#{number}", text, str(image), layout_xml.cutter(image, box))
+        Sample(f"{image}#{number}", text, str(image), partial(layout_xml.cut, image, box))
         for number, (text, box) in enumerate(lines, 1)
         if text
     ]

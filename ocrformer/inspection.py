@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -90,14 +90,31 @@ def frames_needed(text: str, charset: Charset) -> int:
 
 
 def split(samples: Sequence[Sample], share: float = _HELD_OUT) -> tuple[list[int], list[int]]:
-    """Indices for training and for validation; no document is in both, and the choice depends on names alone."""
-    held: list[int] = []
-    for document in _documents(samples):
-        if len(held) >= max(1, round(share * len(samples))):
+    """Indices for training and for validation; the choice depends on names alone.
+
+    No document is in both, unless whole documents cannot give about the share: where one has nearly all lines, lines
+    are divided.
+    """
+    wanted = max(1, round(share * len(samples)))
+    documents = _documents(samples)
+    for most in (2 * wanted, len(samples) // 2):
+        held = _some(documents, wanted, most)
+        if 2 * len(held) >= wanted:
             break
-        held += document
+    else:
+        held = _some(_by(samples, lambda sample: sample.name), wanted, len(samples))
     kept = set(held)
     return [index for index in range(len(samples)) if index not in kept], sorted(held)
+
+
+def _some(documents: list[list[int]], wanted: int, most: int) -> list[int]:
+    """Indices of documents, until there are as many as wanted; those are passed over with which there would be more
+    than `most`."""
+    held: list[int] = []
+    for document in documents:
+        if len(held) < wanted and len(held) + len(document) <= most:
+            held += document
+    return held
 
 
 def folds(samples: Sequence[Sample], count: int) -> list[list[int]]:
@@ -110,14 +127,17 @@ def folds(samples: Sequence[Sample], count: int) -> list[list[int]]:
 
 def _documents(samples: Sequence[Sample]) -> list[list[int]]:
     """Indices of each document's lines, in an order that tells nothing about them; of one or two, lines alone."""
-    documents: dict[str, list[int]] = defaultdict(list)
-    lines: dict[str, list[int]] = defaultdict(list)
+    documents = _by(samples, lambda sample: sample.document)
+    # one book or one shop: lines are all there is to divide
+    return documents if len(documents) > 2 else _by(samples, lambda sample: sample.name)
+
+
+def _by(samples: Sequence[Sample], name_of: Callable[[Sample], str]) -> list[list[int]]:
+    """Indices of samples by what they have in common, in an order that tells nothing about them."""
+    groups: dict[str, list[int]] = defaultdict(list)
     for index, sample in enumerate(samples):
-        documents[sample.document].append(index)
-        lines[sample.name].append(index)
-    if len(documents) < 3:  # one book or one shop: lines are all there is to divide
-        documents = lines
-    return [documents[name] for name in sorted(documents, key=_lot)]
+        groups[name_of(sample)].append(index)
+    return [groups[name] for name in sorted(groups, key=_lot)]
 
 
 def _lot(name: str) -> bytes:

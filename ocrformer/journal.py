@@ -25,6 +25,9 @@ Entry = tuple[str, int, int, int, int, int]
 """A finished item: name, size, time of change, end of its rows in the file, their CRC-32, images of it that failed."""
 
 
+_NEVER = (-1, -1)  # size and time of change of what could not be reached: on resuming it is not done
+
+
 class JournalWriter:
     """Rows appended to one file, with a journal beside it that says which items are in it.
 
@@ -54,6 +57,7 @@ class JournalWriter:
         self.failed = 0
         self._settings = {"format": form, "characters": characters, **(settings or {})}
         self._entries: list[Entry] = []
+        self._recovered = 0  # how many of them earlier runs made
         make_ready(str(path))
         self._resumed = resume and path.exists()
         if self._resumed:
@@ -86,7 +90,8 @@ class JournalWriter:
             written = "".join(as_row(row, self.form, characters=self.characters) for row in result.rows).encode()
             rows += written
             failed = sum(row.error is not None for row in result.rows)
-            entry = (*stamp(result.item), end + len(rows), zlib.crc32(written), failed)
+            version = stamp(result.item) if result.reached else (result.item.name, *_NEVER)
+            entry = (*version, end + len(rows), zlib.crc32(written), failed)
             if self._resumed:  # else nothing can be stale, and millions of entries need not be kept
                 self._entries.append(entry)
             notes += _note(entry)
@@ -105,18 +110,17 @@ class JournalWriter:
             raise OutputError(f"{self.path}: cannot resume without {self.journal.name}; use --overwrite to start anew")
         settings, entries = self._read_journal()
         if settings is not None and settings != self._settings:
-            before = ", ".join(f"{key} {value}" for key, value in settings.items() if self._settings.get(key) != value)
-            raise OutputError(f"{self.path}: begun with other options ({before}); use them, or --overwrite")
+            raise OutputError(f"{self.path}: begun with other options ({differences(settings, self._settings)})")
         size = self.path.stat().st_size
         self._entries = list(itertools.takewhile(lambda entry: entry[3] <= size, entries))
         if self._entries:
             self._check()
-        if self._entries:
             os.truncate(self.path, self._entries[-1][3])
         else:
             put(str(self.path), header(self.form))
         self._write_journal()
         self._drop_stale()
+        self._recovered = len(self._entries)
 
     def _check(self) -> None:
         """Whether the file holds what was written: to go on would cut what somebody has changed."""
@@ -139,15 +143,20 @@ class JournalWriter:
             raise OutputError(f"{self.journal}: damaged; cannot resume, use --overwrite to start anew") from None
 
     def _drop_stale(self) -> None:
-        """Leave out rows of items of which a newer version was read."""
+        """Leave out rows of items of which a newer version was read, or which were out of reach and tried again."""
         newest = {entry[0]: entry[1:3] for entry in self._entries}
-        if all(newest[entry[0]] == entry[1:3] for entry in self._entries):
+        tried = {entry[0] for entry in self._entries[self._recovered :]}
+        stale = [
+            newest[entry[0]] != entry[1:3] or (entry[1:3] == _NEVER and index < self._recovered and entry[0] in tried)
+            for index, entry in enumerate(self._entries)
+        ]
+        if not any(stale):
             return
         content = self.path.read_bytes()
         start = len(header(self.form).encode())
         kept, entries = bytearray(content[:start]), []
-        for name, size, modified, end, checksum, failed in self._entries:
-            if newest[name] == (size, modified):
+        for (name, size, modified, end, checksum, failed), dropped in zip(self._entries, stale, strict=True):
+            if not dropped:
                 kept += content[start:end]
                 entries.append((name, size, modified, len(kept), checksum, failed))
             start = end
@@ -157,6 +166,12 @@ class JournalWriter:
 
     def _write_journal(self) -> None:
         put(str(self.journal), b"".join(map(_note, (self._settings, *self._entries))))
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The settings of an earlier run that are not those of this one, and what to do about it."""
+    other = ", ".join(f"{key} {value}" for key, value in before.items() if now.get(key) != value)
+    return f"{other}; use them, or --overwrite"
 
 
 def make_ready(target: str) -> None:

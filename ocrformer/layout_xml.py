@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -71,14 +71,14 @@ def _page(image: Path) -> Pixels:
     return load(image)
 
 
-def cutter(image: Path, box: Corners) -> Callable[[], Pixels]:
-    """A function that cuts the box out of a page picture, or raises `ImageError`."""
+def cut(image: Path, box: Corners) -> Pixels:
+    """The box of a page picture.
 
-    def cut() -> Pixels:
-        left, top, right, bottom = box
-        part = _page(image)[max(0, top) : bottom, max(0, left) : right]
-        if not part.size:
-            raise ImageError(f"{image}: the line {box} lies outside the picture", "not_a_line")
-        return part
-
-    return cut
+    Raises:
+        ImageError: If the picture cannot be read, or the box lies outside.
+    """
+    left, top, right, bottom = box
+    part = _page(image)[max(0, top) : bottom, max(0, left) : right]
+    if not part.size:
+        raise ImageError(f"{image}: the line {box} lies outside the picture", "not_a_line")
+    return part

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from ocrformer.journal import OutputError, occupied, put
+from ocrformer.journal import OutputError, differences, occupied, put
 from ocrformer.outputs import SUFFIXES, as_document
 from ocrformer.remote import is_url
 from ocrformer.sources import Item
@@ -29,13 +30,22 @@ class SidecarWriter:
             their files, and the files are there.
         overwrite: Replace files that exist.
         characters: Add characters with boxes (JSON only).
+        settings: What else decides the rows; a run with other settings is not gone on with.
     """
 
     def __init__(
-        self, folder: str | None, form: str, *, resume: bool, overwrite: bool = False, characters: bool = False
+        self,
+        folder: str | None,
+        form: str,
+        *,
+        resume: bool,
+        overwrite: bool = False,
+        characters: bool = False,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder, self.form, self.resume, self.characters = folder, form, resume, characters
         self.overwrite = overwrite
+        self._settings = {"format": form, "characters": characters, **(settings or {})}
         self.failed = 0
         self._taken: dict[str, tuple[str, int]] = {}
         self._finished = cache(_finished)
@@ -72,12 +82,21 @@ class SidecarWriter:
         return None
 
     def is_done(self, item: Item) -> bool:
-        """Whether the files of this very version of the image are there."""
-        if not self.resume or item.error is not None or is_url(self.target(item)):
+        """Whether the files of this very version of the image are there.
+
+        Raises:
+            OutputError: If they were made with other settings, and may not be replaced.
+        """
+        target = self.target(item)
+        if not self.resume or item.error is not None or is_url(target):
             return False
-        beside = Path(self.target(item)).parent
-        names = self._finished(beside / _JOURNAL).get(self._version(item), [])
-        return bool(names) and all((beside / name).is_file() for name in names)
+        beside = Path(target).parent
+        names, settings = self._finished(beside / _JOURNAL).get((self._version(item), self.form), ([], {}))
+        if not names or not all((beside / name).is_file() for name in names):
+            return False
+        if settings != self._settings and not self.overwrite:
+            raise OutputError(f"{target}: made with other options ({differences(settings, self._settings)})")
+        return settings == self._settings
 
     def _version(self, item: Item) -> str:
         """Name, size and time of change; the same from wherever the image is named."""
@@ -102,7 +121,8 @@ class SidecarWriter:
             else:
                 if targets and not is_url(targets[0]):
                     names = json.dumps([Path(target).name for target in targets])
-                    notes[Path(targets[0]).parent / _JOURNAL] += f"[{self._version(result.item)}, {names}]\n"
+                    note = f"[{self._version(result.item)}, {names}, {json.dumps(self._settings)}]\n"
+                    notes[Path(targets[0]).parent / _JOURNAL] += note
         for journal, lines in notes.items():
             with journal.open("a", encoding="utf-8") as file:
                 file.write(lines)
@@ -122,13 +142,13 @@ class SidecarWriter:
         """Nothing comes last."""
 
 
-def _finished(journal: Path) -> dict[str, list[str]]:
-    """Names of the files of each version of an image."""
+def _finished(journal: Path) -> dict[tuple[str, str], tuple[list[str], dict[str, Any]]]:
+    """Names of the files of each version of an image in each format, and the settings they were made with."""
     found = {}
     for line in journal.read_text("utf-8").splitlines() if journal.is_file() else ():
         try:
-            version, names = json.loads(line)
-        except ValueError:  # half a line, at a kill
+            version, names, settings = json.loads(line)
+            found[json.dumps(version), str(settings["format"])] = [str(name) for name in names], settings
+        except (ValueError, TypeError, LookupError):  # half a line, at a kill
             continue
-        found[json.dumps(version)] = [str(name) for name in names]
     return found

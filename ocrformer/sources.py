@@ -152,7 +152,10 @@ def _find_remote(url: str, recursive: bool) -> Iterator[Item]:
             continue
         item = Item(found.name, relative, found.size, found.modified)
         try:
-            if not found.relative or looks_like_image(content(found.name, _HEAD)):
+            head = content(found.name, _HEAD) if found.relative else b""  # what is named is fetched once
+            if is_zip(head) or found.name.lower().endswith(ARCHIVES):
+                yield replace(item, error=f"{item.name}: archives are read from local files only; copy it here")
+            elif not found.relative or looks_like_image(head):
                 yield item
         except OSError as error:
             yield replace(item, error=f"{item.name}: cannot read ({error.strerror or error})")
@@ -176,9 +179,10 @@ def open_picture(name: str) -> Pixels:
     """
     if is_file(name):
         return load(name)
-    data, page = _data(name), 1
     base, mark, number = name.rpartition("#")
-    if data is None and mark and number.isdecimal():
+    paged = mark and number.isdecimal()
+    data, page = None if paged and is_url(name) else _data(name), 1
+    if data is None and paged:
         data, page = _data(base), int(number)
     if data is None:
         return load(name)  # which says that there is none

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from ocrformer.config import DecodeOptions
 from ocrformer.image import ImageError, Pixels, load_pages, prepare_whole
 from ocrformer.line import Line
+from ocrformer.remote import is_url
 from ocrformer.rows import Row
 from ocrformer.sources import Item
 
@@ -25,13 +26,14 @@ _AHEAD = 2  # windows decoded in advance
 
 @dataclass(frozen=True)
 class Decoded:
-    """One picture ready for the network, or the reason why not."""
+    """One picture ready for the network, or the reason why not; not `reached` if there was no content to judge."""
 
     name: str
     pixels: Pixels | None
     width: int = 0
     height: int = 0
     error: str | None = None
+    reached: bool = True
 
 
 Stamp = tuple[str, int, int]
@@ -46,7 +48,7 @@ def stamp(item: Item) -> Stamp:
 def decode(item: Item, height: int) -> list[Decoded]:
     """Pictures of an item as prepared lines; pages of a TIFF are `name#1`, `name#2`, ..."""
     if item.error is not None:
-        return [Decoded(item.name, None, error=item.error)]
+        return [Decoded(item.name, None, error=item.error, reached=not is_url(item.name))]
     decoded: list[Decoded] = []
     try:
         for page in load_pages(item.content(), name=item.name):
@@ -56,7 +58,8 @@ def decode(item: Item, height: int) -> list[Decoded]:
         lost = f"; page {len(decoded) + 1} and those after it are lost" if decoded else ""
         decoded.append(Decoded(item.name, None, error=f"{error}{lost}"))
     except OSError as error:
-        decoded.append(Decoded(item.name, None, error=f"{item.name}: cannot open file ({error.strerror or error})"))
+        reason = f"{item.name}: cannot open file ({error.strerror or error})"
+        decoded.append(Decoded(item.name, None, error=reason, reached=False))
     if len(decoded) > 1:
         return [replace(one, name=f"{one.name}#{number}") for number, one in enumerate(decoded, 1)]
     return decoded
@@ -122,11 +125,15 @@ def _taken(items: Iterator[Item], most: int) -> list[Item]:
 
 @dataclass
 class Result:
-    """An item with all its rows and prepared lines (None where there is an error)."""
+    """An item with all its rows and prepared lines (None where there is an error), and whether its content was reached.
+
+    What was not (a storage that did not answer) is worth another try.
+    """
 
     item: Item
     rows: list[Row]
     lines: list[Pixels | None]
+    reached: bool = True
 
 
 Read = Callable[[Sequence[Pixels], DecodeOptions], list[Line]]
@@ -163,7 +170,8 @@ class WindowReader:
         results = []
         for item, pictures in zip(window.items, decoded, strict=True):
             rows = [self._row(item, one, next(read) if one.pixels is not None else None, each) for one in pictures]
-            results.append(Result(item, rows, [one.pixels for one in pictures]))
+            reached = all(one.reached for one in pictures)
+            results.append(Result(item, rows, [one.pixels for one in pictures], reached))
         return [result for result, wanted in zip(results, window.fresh, strict=True) if wanted]
 
     def _row(self, item: Item, picture: Decoded, line: Line | None, milliseconds: float | None) -> Row:

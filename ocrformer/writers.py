@@ -128,7 +128,7 @@ def open_writer(
         if folder is not None:
             make_ready(f"{folder}/x")
         place = None if sidecars else folder
-        return SidecarWriter(place, form, resume=resume, overwrite=overwrite, characters=characters)
+        return SidecarWriter(place, form, resume=resume, overwrite=overwrite, characters=characters, settings=settings)
     if output in (None, "-"):
         if resume:
             raise OutputError("--resume needs --output, --sidecars or --output-dir")

@@ -59,7 +59,7 @@ class Batcher:
         self._at_work: set[asyncio.Task[None]] = set()
         self._reading = 0  # lines being read
         self._changed = asyncio.Event()  # lines came, or a batch ended
-        self._rate = 100.0  # lines per second, for Retry-After
+        self._rate = 100.0  # lines per second of one of them, for Retry-After
 
     @contextmanager
     def admit(self, lines: int) -> Iterator[None]:
@@ -69,7 +69,7 @@ class Batcher:
             BusyError: If there is none.
         """
         if self._admitted and self._admitted + lines > self._limit:
-            raise BusyError(1 + int(self._admitted / self._rate))
+            raise BusyError(1 + int(self._admitted / self._rate / self._parallel))
         self._admitted += lines
         try:
             yield

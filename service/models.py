@@ -1,6 +1,6 @@
 """Processes that each decode and read pictures on one core: the interpreter that answers does not hold them up.
 
-A picture that brings its decoder down takes one of them with it, not the service.
+A picture that brings its decoder down takes one of them with it, and no other picture.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.synchronize import Barrier
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,7 +29,6 @@ Result = Line | ImageError
 logger = logging.getLogger("ocrformer.service")
 
 _WARM = [np.full((32, 256), 255, np.uint8)]  # the first reading is slow: nobody should wait for it
-_STARTING = 120  # seconds that processes which are ready wait for the others
 _reader: OCRformer | None = None  # of a model process
 
 
@@ -37,54 +36,72 @@ class Models:
     """The model, once for each batch that may be read at a time.
 
     Args:
-        reader: Reads here, in a thread, if `count` is 1; else as many processes load its weights.
+        reader: Reads here, in threads, if it is not on a CPU or `count` is 1; else as many processes load its weights.
         runtime: As for `OCRformer.from_pretrained`.
         count: Batches at a time.
         max_pixels: Refuse larger pictures.
     """
 
     def __init__(self, reader: OCRformer, runtime: str, count: int, max_pixels: int) -> None:
-        self.count = count
-        self._reader, self._max_pixels = reader, max_pixels
+        self._max_pixels = max_pixels
         self._source = (str(reader.path), str(reader.device), runtime)
-        self._executor = self._start()
-        self._restart = asyncio.Lock()
+        self._read: Callable[..., list[Result]] = _read
+        self._places: list[Executor]
+        if count == 1 or reader.device.type != "cpu":
+            reader.read(_WARM)
+            self._read = partial(_read_with, reader)
+            self._places = [ThreadPoolExecutor(1, "model") for _ in range(count)]
+        else:
+            self._places = self._start(count)
+        self._free = asyncio.Queue[int]()
+        for place in range(count):
+            self._free.put_nowait(place)
 
-    def _start(self) -> Executor:
-        if self.count == 1:
-            self._reader.read(_WARM)
-            return ThreadPoolExecutor(1, "model")
+    def _start(self, count: int) -> list[Executor]:
+        """Processes that are ready to read, each by itself: one that dies takes no other with it."""
         spawn = multiprocessing.get_context("spawn")  # threads of this process would not survive a fork
-        all_ready = spawn.Barrier(self.count)
-        executor = ProcessPoolExecutor(self.count, spawn, _load, (*self._source, all_ready))
-        for job in [executor.submit(int) for _ in range(self.count)]:  # each starts a process
+        pools: list[Executor] = [ProcessPoolExecutor(1, spawn, _load, self._source) for _ in range(count)]
+        for job in [pool.submit(int) for pool in pools]:
             job.result()
-        return executor
+        return pools
 
     async def read(self, pictures: Sequence[Picture], options: DecodeOptions) -> list[Result]:
-        """A line or an error for each; once more with new processes if the one that read them has died."""
-        loop = asyncio.get_running_loop()
-        executor = self._executor
-        job = pictures, options, self._max_pixels
-        if self.count == 1:
-            return await loop.run_in_executor(executor, _read_with, self._reader, *job)
+        """A line or an error for each picture.
+
+        Where the process that reads them dies, they are read one by one, to learn whose fault it was.
+        """
+        place = await self._free.get()
         try:
-            return await loop.run_in_executor(executor, _read, *job)
+            return await self._at(place, pictures, options)
         except BrokenProcessPool:
-            async with self._restart:
-                if executor is self._executor:
-                    logger.error("a model process has died; starting new ones")
-                    for process in multiprocessing.active_children():
-                        process.kill()  # the rest of a broken pool is of no use
-                    self._executor = await loop.run_in_executor(None, self._start)
-            return await loop.run_in_executor(self._executor, _read, *job)
+            return [await self._alone(place, picture, options) for picture in pictures]
+        finally:
+            self._free.put_nowait(place)
+
+    async def _alone(self, place: int, picture: Picture, options: DecodeOptions) -> Result:
+        try:
+            (result,) = await self._at(place, [picture], options)
+        except BrokenProcessPool:
+            return ImageError(f"{picture[0]}: damaged; the process that read it died of it", "damaged")
+        return result
+
+    async def _at(self, place: int, pictures: Sequence[Picture], options: DecodeOptions) -> list[Result]:
+        """Read by one of the processes; if it dies, its place is filled before that is said."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._places[place], self._read, pictures, options, self._max_pixels)
+        except BrokenProcessPool:
+            logger.error("a model process has died; starting another")
+            (self._places[place],) = await loop.run_in_executor(None, self._start, 1)
+            raise
 
     def shutdown(self) -> None:
         """End the threads or processes."""
-        self._executor.shutdown()
+        for executor in self._places:
+            executor.shutdown()
 
 
-def _load(weights: str, device: str, runtime: str, all_ready: Barrier) -> None:
+def _load(weights: str, device: str, runtime: str) -> None:
     """Make this process ready to read, on one core."""
     global _reader
     for stop in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; what is in flight is answered first
@@ -93,7 +110,6 @@ def _load(weights: str, device: str, runtime: str, all_ready: Barrier) -> None:
     torch.set_num_threads(1)
     _reader = OCRformer.from_pretrained(weights, device, runtime)
     _reader.read(_WARM)
-    all_ready.wait(_STARTING)
 
 
 def _follow() -> None:

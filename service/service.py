@@ -56,7 +56,8 @@ class TextLines:
         self.reader = SITE.state.reader = OCRformer.from_pretrained(
             SETTINGS.model, SETTINGS.device or None, SETTINGS.runtime
         )
-        parallel = max(1, cores() // SETTINGS.workers) if self.reader.device.type == "cpu" else 1
+        # on a GPU two batches at a time: pictures of one are decoded while the other is read
+        parallel = max(1, cores() // SETTINGS.workers) if self.reader.device.type == "cpu" else 2
         self.viewer = ThreadPoolExecutor(1, thread_name_prefix="attention")
         self.models = Models(self.reader, SETTINGS.runtime, parallel, SETTINGS.max_pixels)
         self.batcher = Batcher(
@@ -110,7 +111,8 @@ class TextLines:
         try:
             prepare = partial(self.reader.prepare, data, name=name, max_pixels=SETTINGS.max_pixels)
             line = await loop.run_in_executor(self.viewer, prepare)
-            seen = await loop.run_in_executor(self.viewer, self.reader.attend_prepared, line, upload.options)
+            attend = partial(self.reader.attend_prepared, line, upload.options, name=name)
+            seen = await loop.run_in_executor(self.viewer, attend)
         except ImageError as error:
             raise RequestError(413 if error.code == "too_large" else 400, error.code, str(error)) from None
         METRICS.attended()

@@ -3,7 +3,9 @@
 import io
 import json
 import os
+import pickle
 import shutil
+from pathlib import Path
 
 import fsspec
 import numpy as np
@@ -13,7 +15,7 @@ from PIL import Image
 
 from ocrformer.charset import Charset
 from ocrformer.cli import main
-from ocrformer.datasets import DatasetError, load_samples
+from ocrformer.datasets import DatasetError, Sample, load_samples
 from ocrformer.image import ImageError
 from ocrformer.inspection import folds, frames_needed, inspect, split, summary
 from ocrformer.line import Line
@@ -183,6 +185,22 @@ def test_split_keeps_documents_together_and_is_stable(faulty):
     assert len(held) >= 3
 
 
+@pytest.mark.parametrize("name", "klmnop")
+@pytest.mark.parametrize("sizes, held_out", [((2, 3, 95), 5), ((1, 98, 1), 10), ((45, 45, 10), 10), ((33, 33, 33), 33)])
+def test_split_leaves_enough_to_learn_from(name, sizes, held_out):
+    """Whatever the documents are called, and however large one of them is."""
+    lines = [
+        Sample(f"{name}{book}/{line}", "x", f"{name}{book}", Path) for book, n in enumerate(sizes) for line in range(n)
+    ]
+    training, held = split(lines)
+    assert len(held) == held_out and sorted(training + held) == list(range(len(lines)))
+
+
+def test_samples_can_be_sent_to_other_processes(faulty):
+    for sample in load_samples(faulty)[:3]:
+        assert pickle.loads(pickle.dumps(sample)).open().shape == sample.open().shape
+
+
 def test_split_is_the_same_wherever_the_data_lie(tmp_path, monkeypatch):
     for place in ("here", "there/and/deep"):
         picture(tmp_path / place / "lines" / "a.png")
@@ -317,8 +335,13 @@ def test_corrected_rows_of_archives_and_pages_are_labels(tmp_path, kind):
 def test_labels_may_name_remote_pictures(tmp_path):
     content = picture(tmp_path / "a.png").read_bytes()
     fsspec.filesystem("memory").pipe_file("/labels/a.png", content)
-    (tmp_path / "labels.tsv").write_text("memory://labels/a.png\tx\nmemory://labels/b.png\tx\n", "utf-8")
-    there, missing = load_samples(tmp_path)
-    assert there.open().shape == (20, 80)
-    with pytest.raises(ImageError, match="cannot read"):
-        missing.open()
+    pages = [Image.new("L", (60 + 10 * i, 20), 255) for i in range(2)]
+    pages[0].save(buffer := io.BytesIO(), "TIFF", save_all=True, append_images=pages[1:])
+    fsspec.filesystem("memory").pipe_file("/labels/scan.tif", buffer.getvalue())
+    rows = [f"memory://labels/{name}\tx\n" for name in ("a.png", "scan.tif#2", "b.png", "scan.tif#3")]
+    (tmp_path / "labels.tsv").write_text("".join(rows), "utf-8")
+    there, page, *missing = load_samples(tmp_path)
+    assert there.open().shape == (20, 80) and page.open().shape == (20, 70)
+    for sample, reason in zip(missing, ("cannot read", "there is no page 3"), strict=True):
+        with pytest.raises(ImageError, match=reason):
+            sample.open()

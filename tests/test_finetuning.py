@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ocrformer.charset import Charset
 from ocrformer.datasets import DatasetError, Sample
+from ocrformer.image import prepare
 from ocrformer.model.network import Bundle, Network, load, save
 from ocrformer.training.batches import Buckets
 from ocrformer.training.finetune import FinetuneModule, KeepBest, Recipe
@@ -131,6 +132,17 @@ def test_every_kind_of_line_is_drawn(lines, own):
         seen = {key.sample for batch in batches for key in batch if isinstance(key, Real)}
         assert len(seen) == lines
     assert next(iter(sampler(start=17))) == batches[17]
+
+
+def test_loosely_cut_lines_get_the_width_at_which_they_are_read(fonts):
+    font = ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), 30)
+    picture = Image.new("L", (1000, 100), 255)
+    ImageDraw.Draw(picture).text((10, 32), " ".join(WORDS[:12]), fill=0, font=font)
+    sample = Sample("loose.png", "words", "page", lambda: np.asarray(picture))
+    sampler = MixedSampler([sample], own=False, height=32, buckets=Buckets(), replay=0.5, seed=0)
+    (width,) = {key.width for key in sampler.batch(0) if isinstance(key, Real)}
+    read = prepare(np.asarray(picture), 32).shape[1]
+    assert 1.5 * 320 < read < width < 1.4 * read
 
 
 def run(*arguments):

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -29,7 +30,7 @@ from ocrformer.model.network import save
 from service.batcher import Batcher, BusyError
 from service.guard import Guard, RequestError, while_connected
 from service.logs import JsonLines
-from service.models import Models
+from service.models import Models, _read
 from service.openapi import description
 from service.settings import Settings
 from service.uploads import parse
@@ -263,16 +264,48 @@ def test_models_read_what_the_reader_reads_and_outlive_a_death(tmp_path, count):
         assert all(isinstance(fault, ImageError) and "bad.png" in str(fault) for fault, *_ in batches)
         return [[line.text for line in lines] for _, *lines in batches]
 
-    for process in first:
-        process.terminate()  # as a service manager does to all of a group: they wait for the service's word
-    assert asyncio.run(twice()) == [expected] * 2 and model_processes() == first
-    for process in first[:1]:
-        process.kill()
-    assert asyncio.run(twice()) == [expected] * 2
+    async def scenario():
+        for process in first:
+            process.terminate()  # as a service manager does to all of a group: they wait for the service's word
+        assert await twice() == [expected] * 2 and model_processes() == first
+        for process in first[:1]:
+            process.kill()
+        assert await twice() == [expected] * 2
+
+    asyncio.run(scenario())
     second = model_processes()
-    assert len(second) == len(first) and not set(second) & set(first)
+    assert len(second) == len(first) and not set(second) & set(first[:1])
     models.shutdown()
     assert not psutil.wait_procs(first + second, 10)[1]
+
+
+def deadly(pictures, options, max_pixels):
+    """As model processes read, but for a picture that no process survives."""
+    if any(name == "poison.png" for name, _ in pictures):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return _read(pictures, options, max_pixels)
+
+
+def test_a_picture_that_kills_its_process_harms_no_other(tmp_path):
+    save(tmp_path / "tiny.safetensors", tiny_bundle(seed=2))
+    reader = OCRformer.from_pretrained(tmp_path / "tiny.safetensors", "cpu")
+    content = as_png(np.random.default_rng(0).integers(0, 256, (32, 60), dtype=np.uint8))
+    models = Models(reader, "torch", 2, MAX_PIXELS)
+    models._read = deadly
+
+    async def beside_each_other():
+        guilty = [(name, content) for name in ("a.png", "poison.png", "b.png")]
+        return await asyncio.gather(
+            *(models.read(some, DecodeOptions()) for some in (guilty, [("c.png", content)] * 3, guilty[1:2]))
+        )
+
+    first, second, third = asyncio.run(beside_each_other())
+    text = reader.read([content])[0].text
+    assert [first[0].text, first[2].text, *(line.text for line in second)] == [text] * 5
+    for fault in (first[1], *third):
+        assert isinstance(fault, ImageError) and fault.code == "damaged" and "poison.png" in str(fault)
+    assert len(model_processes()) == 2
+    models.shutdown()
 
 
 def test_model_processes_end_with_the_service(tmp_path):

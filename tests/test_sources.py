@@ -95,7 +95,14 @@ def test_archives(tree, kind):
                 info = tarfile.TarInfo(name)
                 info.size = len(data)
                 archive.addfile(info, io.BytesIO(data))
+            for name, target in (("3.png", "2.png"), ("4.png", "gone.png")):
+                link = tarfile.TarInfo(name)
+                link.type, link.linkname = tarfile.LNKTYPE, target
+                archive.addfile(link)
     items = list(find([str(path)]))
+    if kind != "zip":
+        *items, linked, lost = items
+        assert linked.content() == png(2) and lost.error.endswith("a link to gone.png, which is not in the archive")
     assert [item.name for item in items] == [f"{path}/x/1.png", f"{path}/2.png"]
     assert items[1].content() == png(2)
     assert items[0].size == path.stat().st_size
@@ -157,6 +164,9 @@ def test_urls(tree):
         assert item.relative == "one.png"
         assert names(find(["memory://bucket"], recursive=True)) == ["one.png", "sub/two.png"]
         assert names(find(["memory://bucket/sub/two.png"])) == ["two.png"]
+        memory.pipe_file("/bucket/lines.tgz", b"\x1f\x8b any content")
+        packed, _, _ = found = list(find(["memory://bucket", "memory://bucket/lines.tgz"]))
+        assert found[2].error == packed.error and "archives are read from local files only" in packed.error
         missing, there = find(["memory://bucket/none.png", "memory://bucket/one.png"])
         assert missing.error.startswith("memory://bucket/none.png: cannot read") and there.error is None
     finally:

@@ -64,8 +64,14 @@ def final_weights(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory, fonts: Path) -> Path:
     folder = tmp_path_factory.mktemp("unbroken")
-    result = train(folder, fonts)
+    places = [folder / book / "lines" for book in "ab"]  # of one name
+    for place in places:
+        place.mkdir(parents=True)
+        Image.new("L", (60, 32), 255).save(place / "1.png")
+        (place / "labels.tsv").write_text("1.png\t\n")
+    result = train(folder, fonts, "--data.validation_folders", str([str(place) for place in places]))
     assert result.returncode == 0, result.stderr[-2000:]
+    assert len(list(folder.rglob("worst-*-lines.png"))) == 2
     assert "font DejaVu Sans (DejaVuSans.ttf): " in result.stdout
     return folder
 

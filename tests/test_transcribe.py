@@ -1,10 +1,12 @@
 """Runs over many images with a reader that needs no network, so that every path is quick to reach."""
 
+import io
 import json
 import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -137,6 +139,33 @@ def test_changed_and_new_images_are_read_again_on_resuming(tmp_path):
     assert len(out.read_text().splitlines()) == 4
 
 
+def test_what_was_out_of_reach_is_read_on_resuming(tmp_path):
+    """Storage that did not answer is no fault of the picture's; a damaged one is not read again."""
+    memory = fsspec.filesystem("memory")
+    for name in "ab":
+        Image.new("L", (40, 20), 255).save(buffer := io.BytesIO(), "PNG")
+        memory.pipe_file(f"/store/{name}.png", buffer.getvalue())
+    memory.pipe_file("/store/c.png", b"\x89PNG\r\n\x1a\n cut")
+    items, out = list(find(["memory://store"])), tmp_path / "out.jsonl"
+    content = memory.cat_file("/store/b.png")
+    memory.rm("/store/b.png")
+    try:
+        for failed, fresh in ((2, 3), (2, 1), (1, 1), (1, 0)):
+            if failed == 1:
+                memory.pipe_file("/store/b.png", content)
+            writer = JournalWriter(out, "jsonl", resume=out.exists())
+            windows = Windows(items, writer.is_done)
+            with ThreadPoolExecutor(1) as executor:
+                for results in transcriber(executor).run(windows):
+                    writer.write(results)
+            writer.close()
+            rows = [json.loads(line) for line in out.read_text().splitlines()]
+            assert len(rows) == 3 and sum(row["status"] == "failed" for row in rows) == failed
+            assert len(items) - windows.skipped == fresh
+    finally:
+        memory.rm("/store", recursive=True)
+
+
 def test_resuming_needs_the_journal(tmp_path):
     (tmp_path / "out.jsonl").write_text("precious\n")
     with pytest.raises(OutputError, match="cannot resume without"):
@@ -192,6 +221,21 @@ def test_sidecars_mirror_the_tree_and_are_skipped_when_done(tmp_path):
     os.utime(images / "a.png", (1, 1))  # another version, older than its transcript
     (tmp_path / "out" / "sub" / "b.png.alto.xml").unlink()
     assert done() == {"a.bmp": True, "a.png": False, "broken.png": False, "sub/b.png": False}
+
+
+def test_sidecars_of_other_options_are_not_taken_for_done(tmp_path):
+    Image.new("L", (40, 20), 255).save(tmp_path / "a.png")
+    (item,) = find([str(tmp_path)])
+    options = {"resume": True, "settings": {"model": "default"}}
+    with ThreadPoolExecutor(1) as executor:
+        for results in transcriber(executor).run(Windows([item])):
+            SidecarWriter(None, "txt", **options).write(results)
+    assert SidecarWriter(None, "txt", **options).is_done(item)
+    assert not SidecarWriter(None, "alto", **options).is_done(item)
+    other = options | {"settings": {"model": "mine"}}
+    with pytest.raises(OutputError, match=r"a.png.txt: made with other options \(model default; use them, or"):
+        SidecarWriter(None, "txt", **other).is_done(item)
+    assert not SidecarWriter(None, "txt", **other, overwrite=True).is_done(item)
 
 
 def test_sidecars_are_known_from_anywhere(tmp_path, monkeypatch):

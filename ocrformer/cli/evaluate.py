@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ocrformer.cli.extras import need, plainly
+from ocrformer.cli.extras import called, need, plainly
 from ocrformer.config import MODES, DecodeOptions
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def evaluate(
     for target in (as_json, html):
         if target and target != "-":
             make_ready(target)
-    data = [(Path(place).name, load_samples(place)) for place in places]
+    data = [(called(place, places), load_samples(place)) for place in places]
     readers = [OCRformer.from_pretrained(model, device, runtime) for model in models or ("default",)]
     if len({reader.name for reader in readers}) < len(readers):  # fine-tuned ones are all called the same
         for reader, model in zip(readers, models, strict=True):

@@ -29,5 +29,5 @@ def plainly() -> Iterator[None]:
 
 def called(place: str, places: Sequence[str]) -> str:
     """A data set's name; its whole path where two have the same name."""
-    name = Path(place).name
-    return name if [Path(other).name for other in places].count(name) == 1 else place
+    name = Path(place).absolute().name
+    return name if [Path(other).absolute().name for other in places].count(name) == 1 else place

@@ -168,8 +168,11 @@ def _engine(
 
     height, confidence, timing = reader.network.config.height, options["min_confidence"], options["timing"]
     if options["engine"] == "local":
-        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="decode") as executor:
+        executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="decode")
+        try:
             yield Transcriber(WindowReader(reader.read_prepared, decode, confidence, timing), height, executor)
+        finally:
+            executor.shutdown(cancel_futures=True)  # whoever stops does not wait for windows that nobody will read
         return
     need("ray", "ray")
     from ocrformer.cluster import ClusterError, Job, RayTranscriber

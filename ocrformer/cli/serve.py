@@ -25,6 +25,9 @@ def serve(host: str, port: int, model: str | None, workers: int | None) -> None:
         raise click.UsageError(f"{named}: no such weights file")
     weights = named if named == "default" else str(Path(named).resolve())
     environment = os.environ | {"BENTOML_DO_NOT_TRACK": "True", "OCRFORMER_MODEL": weights}
+    runtime = os.environ.get("OCRFORMER_RUNTIME", "")
+    if Path(runtime).is_file():
+        environment["OCRFORMER_RUNTIME"] = str(Path(runtime).resolve())  # the service has a folder of its own
     if workers:
         environment["OCRFORMER_WORKERS"] = str(workers)
     command = [sys.executable, "-m", "bentoml", "serve", target, "--host", host, "--port", str(port)]

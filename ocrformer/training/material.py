@@ -6,13 +6,14 @@ import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+
+import numpy as np
 
 from ocrformer.charset import Charset
 from ocrformer.datasets import DatasetError, Sample, load_samples
-from ocrformer.image import Pixels
 from ocrformer.inspection import inspect, split
 from ocrformer.model.network import Bundle, load
 from ocrformer.reader import weights_path
@@ -166,9 +167,5 @@ def drawn(factory: LineFactory, count: int, name: str) -> list[Sample]:
     for index in range(count):
         rng = Random(f"test:{name}:{index}")
         text, page = factory.page(rng, rng.randint(64, 700))
-        made.append(Sample(f"{name}#{index}", text, name, _opener(page)))
+        made.append(Sample(f"{name}#{index}", text, name, partial(np.asarray, page)))
     return made
-
-
-def _opener(page: Pixels) -> Any:
-    return lambda: page

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, Sampler
 
 from ocrformer.charset import Charset
 from ocrformer.datasets import Sample
+from ocrformer.framing import height_for
 from ocrformer.image import ImageError, Pixels, prepare
 from ocrformer.training import degrade
 from ocrformer.training.batches import Batch, Buckets, to_batch
@@ -167,9 +168,10 @@ class MixedSampler(Sampler[list[Any]]):
     def _widen(self, index: int) -> int:
         """Batch width that a labelled line needs, stretching included, within what the model is trained for."""
         try:
-            tall, wide = self.samples[index].open().shape
+            picture = self.samples[index].open()
         except ImageError:
             return self.buckets.widths[0]
-        width = round(wide * self.height / tall * 1.1) + _STEP
+        tall, wide = picture.shape
+        width = round(wide * height_for(picture, self.height) / tall * 1.1) + _STEP
         rounded: int = -(-width // _STEP) * _STEP
         return min(max(self.buckets.widths), rounded)

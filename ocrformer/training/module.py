@@ -158,7 +158,9 @@ class LineModule(pl.LightningModule):
             self.log(f"{names[index]}/exact", figures.exact, rank_zero_only=True)
             self.log(f"{names[index]}/cer_ctc", score(truth, by_ctc).cer, rank_zero_only=True)
             if self.trainer.is_global_zero and folder and not self.trainer.sanity_checking:
-                self._show(Path(folder) / f"worst-{names[index]}.png", worst_lines(lines, truth, decoded))
+                self._show(
+                    Path(folder) / f"worst-{names[index].replace('/', '-')}.png", worst_lines(lines, truth, decoded)
+                )
         self._read.clear()
 
     def _show(self, path: Path, sheet: Image.Image) -> None:

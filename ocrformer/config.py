@@ -15,7 +15,7 @@ class ModelConfig:
         height: Line height in pixels that the backbone takes.
         channels: Feature maps after the first three of four strided convolutions; the last two halve only the height.
         blocks: Residual blocks after the second, third and fourth strided convolution.
-        rows: Rows of the feature map that the encoder sees, 2 or 1.
+        rows: Rows of the feature map that the encoder sees: all, height // 16, or 1.
         d_model: Width of encoder and decoder; heads are 64 wide.
         encoder_layers: Transformer encoder layers.
         decoder_layers: Transformer decoder layers.

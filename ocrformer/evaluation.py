@@ -82,7 +82,7 @@ def report(evaluation: Evaluation) -> dict[str, Any]:
         "folded": asdict(metrics.score(references, predictions)),
         "interval": metrics.bootstrap(edits, lengths),
         "as_labelled": asdict(metrics.score(references, predictions, folded=False)),
-        "without_spaces": asdict(metrics.score(*bare)),
+        "without_spaces": asdict(metrics.score(*bare, folded=False)),
         "by_length": _by_length(edits, lengths),
         "statuses": {s: sum(line.status == s for line in evaluation.lines) for s in ("ok", "empty", "suspect")},
         "confusions": _confusions(references, predictions),
@@ -114,11 +114,8 @@ def characters_of(evaluation: Evaluation, indices: Iterable[int] | None = None) 
     right: list[bool] = []
     for index in range(len(evaluation.lines)) if indices is None else indices:
         sample, line = evaluation.samples[index], evaluation.lines[index]
-        written = "".join(c.text for c in line.characters)
-        verdicts = metrics.correct_characters(sample.text.casefold(), written.casefold())
-        if len(verdicts) == len(line.characters):
-            confidences += [c.confidence for c in line.characters]
-            right += verdicts.tolist()
+        confidences += [c.confidence for c in line.characters]
+        right += metrics.correct_characters(sample.text, [c.text for c in line.characters]).tolist()
     return confidences, right
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
+from ocrformer.charset import normalise
 from ocrformer.display import picture_url
 from ocrformer.evaluation import Evaluation, worst
 from ocrformer.pages import fill
@@ -26,7 +27,7 @@ def _worst(evaluation: Evaluation) -> list[dict[str, Any]]:
     rows = []
     edits, _ = evaluation.distances()
     for index in worst(evaluation):
-        truth, line = evaluation.samples[index].text, evaluation.lines[index]
+        truth, line = normalise(evaluation.samples[index].text), evaluation.lines[index]
         parts = [(o.tag, truth[o.src_start : o.src_end], line.text[o.dest_start : o.dest_end])
                  for o in Levenshtein.opcodes(truth, line.text)]  # fmt: skip
         facts = {"errors": int(edits[index]), "confidence": line.confidence, "status": line.status}

@@ -40,7 +40,7 @@ class ImageError(ValueError):
     Args:
         message: The sentence.
         code: What kind of fault, for programs: `unreadable_file`, `empty_file`, `unsupported`, `damaged`, `too_large`,
-            `not_a_line` or `bad_array`.
+            `not_a_line`, `too_long` (to be shown) or `bad_array`.
     """
 
     def __init__(self, message: str, code: str) -> None:

@@ -81,7 +81,8 @@ def _alto(rows: Sequence[Row], characters: bool) -> ET.Element:
     description = ET.SubElement(root, "Description")
     ET.SubElement(description, "MeasurementUnit").text = "pixel"
     source = ET.SubElement(description, "sourceImageInformation")
-    ET.SubElement(source, "fileName").text = _clean(rows[0].file) if len(rows) == 1 else ""
+    for row in rows:  # of several pictures the first identifier is that of the first page, and so on
+        ET.SubElement(source, "fileName" if len(rows) == 1 else "fileIdentifier").text = _clean(row.file)
     processing = ET.SubElement(description, "Processing", ID="ocrformer")
     software = ET.SubElement(processing, "processingSoftware")
     ET.SubElement(software, "softwareName").text = "OCRformer"

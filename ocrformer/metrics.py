@@ -21,12 +21,15 @@ Floats = npt.NDArray[np.float64]
 
 
 def fold(text: str) -> str:
-    """Case-folded text with curly quotes and dashes made plain: what data sets disagree about."""
+    """Case-folded text with curly quotes and dashes made plain: what data sets disagree about.
+
+    Once only: of four hyphens it leaves two, and of these one.
+    """
     return normalise(text.casefold().translate(_PLAIN).replace("--", "-"))
 
 
 def without_spaces(text: str) -> str:
-    """Folded text without spaces, for labels that set them at random."""
+    """Folded text without spaces, for labels that set them at random; to be compared as it is."""
     return fold(text).replace(" ", "")
 
 
@@ -147,12 +150,24 @@ def confusions(references: Sequence[str], predictions: Sequence[str]) -> Counter
     return counts
 
 
-def correct_characters(reference: str, prediction: str) -> npt.NDArray[np.bool_]:
-    """For each predicted character whether it is right, by the best alignment."""
-    right = np.ones(len(prediction), bool)
-    for edit in Levenshtein.editops(reference, prediction).as_list():
+def correct_characters(reference: str, written: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """For each written character whether all of it is right, by the best alignment of both texts, folded."""
+    letters = ""
+    owners: list[set[int]] = []  # of each letter: the characters that became it
+    merged = True  # whether a hyphen must begin a new letter
+    for owner, character in enumerate(written):
+        for letter in character.casefold().translate(_PLAIN):
+            if letter == "-" and letters.endswith("-") and not merged:
+                owners[-1].add(owner)
+                merged = True
+                continue
+            letters += letter
+            owners.append({owner})
+            merged = False
+    right = np.ones(len(written), bool)
+    for edit in Levenshtein.editops(fold(reference), letters).as_list():
         if edit[0] != "delete":
-            right[int(edit[2])] = False
+            right[list(owners[int(edit[2])])] = False
     return right
 
 
@@ -197,8 +212,11 @@ def _calibration_error(confidences: Floats, right: npt.NDArray[Any]) -> float:
 
 
 def _accept(certainty: Floats, risk: Floats, target: float) -> tuple[float, float, float]:
-    """Error target, least confidence, share accepted: the most lines whose joint error stays within the target."""
-    within = np.flatnonzero(risk <= target)
+    """Error target, least confidence, share accepted: the most lines whose joint error stays within the target.
+
+    Lines of equal confidence are accepted together.
+    """
+    within = np.flatnonzero((risk <= target) & np.append(np.diff(certainty) != 0, True))
     if not len(within):
         return target, 1.0, 0.0
     last = int(within[-1])

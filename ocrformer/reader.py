@@ -160,7 +160,7 @@ class OCRformer:
         rows, _ = framed(line, self.network.config.height)
         if rows.shape[1] > MAX_WIDTH:
             message = f"{name}: attention is shown for lines up to {MAX_WIDTH} pixels wide at {rows.shape[0]} high"
-            raise ImageError(message, "not_a_line")
+            raise ImageError(message, "too_long")
         options = options or DecodeOptions()
         (seen,), ((reading, _),) = self._read_rows([rows], options)
         if seen.shape[1] > MAX_WIDTH:  # in pieces at its second look: shown as it was at the first

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from random import Random
 from types import SimpleNamespace
 
@@ -21,7 +22,7 @@ from ocrformer.training.finetune import FinetuneModule, KeepBest, Recipe
 from ocrformer.training.fonts import OWN, FontError, load_faces
 from ocrformer.training.growth import grow
 from ocrformer.training.lines import Key
-from ocrformer.training.material import Task, _is_korean, gather
+from ocrformer.training.material import Task, _is_korean, _own, gather
 from ocrformer.training.mixture import MixedSampler, Own, Real, to_mixed_batch
 from tests.conftest import ROOT, TINY
 
@@ -100,6 +101,36 @@ def test_texts_bring_new_characters_to_fonts_that_have_them(weights, fonts, tmp_
     text.write_text("alpha α and ሀ", "utf-8")
     with pytest.raises(FontError, match="no font has all of α ሀ"):
         gather(task(weights, fonts, text=[str(text)]))
+
+
+def test_own_fonts_with_hangul_are_drawn_in_both_scripts(weights, fonts, tmp_path):
+    bundle = load(weights)
+    (face,) = load_faces([fonts / "DejaVuSans.ttf"], bundle.charset)
+    korean = replace(face, syllables="가나다")
+
+    def scripts(own, **more):
+        mine = replace(task(weights, fonts, **more), fonts=["own"])
+        factory = _own(mine, bundle, bundle.charset, own, [face])
+        return [source.korean for source, _ in factory.voices]
+
+    assert scripts([face]) == [False] and scripts([face, korean]) == [False, True]
+    for name, text in (("en.txt", "oaks and elms"), ("ko.txt", "나무 아래에서")):
+        (tmp_path / name).write_text(text, "utf-8")
+    assert scripts([korean], text=[str(tmp_path / "en.txt")]) == [False]
+    assert scripts([korean], text=[str(tmp_path / "ko.txt")]) == [True]
+    assert scripts([korean], text=[str(tmp_path)]) == [False, True]
+
+
+@pytest.mark.parametrize("content", [None, " \n"])
+def test_texts_that_are_none_are_no_texts(weights, fonts, tmp_path, content):
+    """And never silently replaced by words of which nobody spoke."""
+    if content:
+        (tmp_path / "empty.txt").write_text(content)
+    texts = tmp_path / "deeper"
+    texts.mkdir()
+    place = tmp_path if content else texts
+    with pytest.raises((FileNotFoundError, DatasetError), match="no text in it" if content else r"no \*.txt in"):
+        gather(task(weights, fonts, text=[str(place)]))
 
 
 def test_nothing_to_learn_from(weights, fonts):

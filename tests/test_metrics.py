@@ -1,3 +1,5 @@
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,7 @@ def test_folding_forgives_case_quotes_and_dashes():
     assert fold("It’s “A”—b") == fold('IT\'S "a"-B')
     assert score(["Ab"], ["aB"], folded=False).cer == 1
     assert without_spaces("A b  c") == "abc"
+    assert score([without_spaces("- - - -")], [without_spaces("- - -")], folded=False).cer == 1 / 4
 
 
 def test_empty_references_count_insertions():
@@ -85,6 +88,20 @@ def test_which_characters_are_right():
     assert correct_characters("abc", "ac").tolist() == [True, True]
 
 
+@pytest.mark.parametrize(
+    ("label", "written"),
+    [("“Hi”  there", '"Hi" there'), ("No—no", "No--no"), ("Straße 5", "STRASSE 5"), ("가나다", "가나다"), ("...", "…")],
+)
+def test_characters_that_folding_forgives_are_right(label, written):
+    assert correct_characters(unicodedata.normalize("NFD", label), written).all() and fold(label) == fold(written)
+    assert correct_characters(label, f"{written}x").tolist() == [True] * len(written) + [False]
+
+
+def test_one_character_may_be_several_letters():
+    assert correct_characters("das", "daß").tolist() == [True, True, False]
+    assert correct_characters("a+b", "a--b").tolist() == [True, False, False, True]
+
+
 def test_calibration_of_honest_and_boastful_confidences():
     rng = np.random.default_rng(2)
     truth = rng.random(20_000)
@@ -98,6 +115,13 @@ def test_calibration_of_honest_and_boastful_confidences():
         accepted = truth >= threshold
         assert accepted.mean() == pytest.approx(coverage)
         assert 1 - right[accepted].mean() <= target + 1e-9
+
+
+def test_lines_of_equal_confidence_are_accepted_together():
+    ((_, _, share), *_) = calibrate([0.99] * 100 + [0.5], [False, True] * 50 + [True]).accept
+    assert share == 0
+    (*_, (_, threshold, share)) = calibrate([0.99] * 99 + [0.5] * 2, [True] * 99 + [False] * 2).accept
+    assert (threshold, share) == (0.5, 1)
 
 
 def test_few_lines_miss_by_chance():

@@ -162,7 +162,25 @@ def test_hovering_a_character_shows_its_place(page):
     )
     assert page.locator(".frame canvas").evaluate(painted)
     assert page.locator(".text mark.letter").count() > 0  # doubts are still marked
+    assert page.locator(".frame img").get_attribute("src").startswith("data:")  # as the network saw it
     shot(page, "attention")
+
+
+def test_looking_can_be_tried_again(quiet_page, url):
+    quiet_page.goto(url)
+    upload(quiet_page, picture())
+    button = quiet_page.get_by_role("button", name="Where did it look?")
+    refusal = {"error": {"code": "busy", "message": "busy, try again in 1 s"}}
+    quiet_page.route("**/attention", lambda route: route.fulfill(status=429, json=refusal))
+    button.click()
+    quiet_page.wait_for_selector("#state:has-text('busy')")
+    quiet_page.unroute("**/attention")
+    quiet_page.route("**/attention", lambda route: route.abort())
+    button.click()
+    quiet_page.wait_for_selector("#state:has-text('cannot be reached')")
+    quiet_page.unroute("**/attention")
+    button.click()
+    quiet_page.wait_for_selector(".letter")
 
 
 def test_keyboard_reaches_everything(page):
@@ -214,14 +232,16 @@ def test_korean_on_a_phone(browser, url):
 def test_api_key_is_asked_for(quiet_page, model, tmp_path):
     with serving(model, tmp_path, api_key="geheim") as address:
         quiet_page.goto(address)
-        quiet_page.set_input_files("#files", [picture()])
-        quiet_page.wait_for_selector("#key:visible")
+        for name in ("a.png", "b.png"):
+            quiet_page.set_input_files("#files", [picture() | {"name": name}])
+            quiet_page.wait_for_selector("#key:visible")
+            quiet_page.wait_for_load_state("networkidle")
         shot(quiet_page, "key")
         quiet_page.fill("#key", "geheim")
         quiet_page.press("#key", "Enter")
         quiet_page.wait_for_selector("#results li")
         quiet_page.wait_for_load_state("networkidle")
-        assert quiet_page.locator("#results li").count() == 1
+        assert quiet_page.locator("#results .name").all_inner_texts() == ["a.png", "b.png"]
 
 
 def test_newest_first_and_each_upload_in_its_order(page):

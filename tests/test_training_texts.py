@@ -11,7 +11,9 @@ from PIL import Image, ImageDraw
 from ocrformer.charset import Charset
 from ocrformer.training import fonts as font_module
 from ocrformer.training import phrases, render, text, values
+from ocrformer.training.data import SyntheticConfig, voices_of
 from ocrformer.training.fonts import FontBook, find_font_files, font_places, load_faces, open_font
+from ocrformer.training.text import TextSource
 from ocrformer.training.typeset import Style, _in_capitals
 
 CHARSET = Charset.default()
@@ -121,6 +123,21 @@ def test_only_syllables_that_leave_ink_count(monkeypatch):
     for drawn, expected in (("가간갈", mapped), ("가각간", "가각간"), ("", "")):
         monkeypatch.setattr(font_module, "_bitmap", lambda _, c, drawn=drawn: b"ink" if c in drawn else b"box")
         assert font_module._drawn_syllables(None, mapped, b"box") == expected
+
+
+def test_marks_of_emphasis_go_and_all_others_stay(tmp_path):
+    (tmp_path / "a.txt").write_text("It was _so_ *very late* for snake_case_name a*b*c x|y **** 12", "utf-8")
+    (prose,) = TextSource(Charset.default(), [tmp_path / "a.txt"]).prose
+    assert prose.text == "It was so very late for snake_case_name a*b*c x|y **** 12"
+
+
+def test_shares_of_scripts(faces):
+    korean = [replace(face, syllables="가나다") for face in faces]
+    for share, scripts in ((0, [False]), (0.3, [False, True]), (1, [True])):
+        voices = voices_of(SyntheticConfig(korean=share), Charset.default(), korean)
+        assert [voice.source.korean for voice in voices] == scripts
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        SyntheticConfig(korean=1.5)
 
 
 def test_korean_texts_cover_rare_syllables_and_values():

@@ -122,10 +122,15 @@ def _many(paths: Sequence[Path], shell: Sequence[str], read: Rate) -> dict[str, 
     }
 
 
-def _synthetic_rate() -> float:
+def _synthetic_rate() -> float | None:
+    """None where the system has no fonts."""
+    from ocrformer.training.fonts import FontError
     from ocrformer.training.synth import rate
 
-    return rate()
+    try:
+        return rate()
+    except (FontError, FileNotFoundError):
+        return None
 
 
 def _scaling(target: str, reader: OCRformer, paths: Sequence[Path], shell: Sequence[str]) -> dict[str, Any]:
@@ -182,11 +187,15 @@ def _facts(facts: Mapping[str, Any]) -> str:
             f"rate of `OCRformer.read`; first row after {facts['first_row']:.2f} s",
             f"- peak memory of `ocrformer read` above importing torch: {facts['peak_memory']:.0f} MB",
             f"- encoder: {facts['share_of_peak']:.0%} of the measured float matrix peak ({facts['peak']:.0f} GFLOP/s)",
-            f"- synthetic lines for training, made by one core: {facts['synthetic']:.0f} a second",
+            f"- synthetic lines for training, made by one core: {_made(facts['synthetic'])}",
             *_growth(facts),
             "",
         ]
     )
+
+
+def _made(rate: float | None) -> str:
+    return "the system has no fonts" if rate is None else f"{rate:.0f} a second"
 
 
 def _decoders(facts: Mapping[str, Any]) -> list[str]:

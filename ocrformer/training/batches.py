@@ -65,6 +65,10 @@ class Buckets:
     shares: tuple[float, ...] = (3, 4, 5, 8, 9, 9, 10, 10, 9, 8, 7, 6, 5, 3, 2.5, 1.5)
     pixels: int = 20480
 
+    def __post_init__(self) -> None:
+        if len(self.widths) != len(self.shares):
+            raise ValueError(f"{len(self.widths)} widths of batches, but {len(self.shares)} shares")
+
 
 class StepSampler(Sampler[list[Key]]):
     """Endless batches of keys, one per optimiser step: a pure function of (seed, step, rank).

@@ -54,14 +54,21 @@ class SyntheticConfig:
     seed: int = 0
     buckets: Buckets = field(default_factory=Buckets)
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.korean <= 1:
+            raise ValueError(f"korean is a share of lines, from 0 to 1, got {self.korean}")
+
 
 def voices_of(config: SyntheticConfig, charset: Charset, faces: Sequence[Face]) -> list[Voice]:
-    """One voice for Latin script and, if wanted, one for Korean.
+    """One voice for Latin script and one for Korean, each if it is wanted.
 
     Raises:
         FontError: If Korean is wanted and no font has Hangul.
+        DatasetError: If texts are named that hold none.
     """
-    voices = [Voice(1 - config.korean, TextSource(charset, text_files(config.text)), faces)]
+    voices = []
+    if config.korean < 1:
+        voices.append(Voice(1 - config.korean, TextSource(charset, text_files(config.text)), faces))
     if config.korean:
         hangul = [face for face in faces if face.syllables]
         if not hangul:
@@ -79,13 +86,16 @@ def text_files(places: Sequence[str]) -> list[Path]:
     """Text files named directly or found as *.txt in folders.
 
     Raises:
-        FileNotFoundError: If a place does not exist.
+        FileNotFoundError: If a place does not exist, or is a folder without any.
     """
     files: list[Path] = []
     for place in map(Path, places):
         if not place.exists():
             raise FileNotFoundError(f"no such text file or folder: {place}")
-        files += sorted(place.glob("*.txt")) if place.is_dir() else [place]
+        found = sorted(place.glob("*.txt")) if place.is_dir() else [place]
+        if not found:
+            raise FileNotFoundError(f"{place}: no *.txt in this folder; name the files, or the folder that holds them")
+        files += found
     return files
 
 
@@ -124,10 +134,12 @@ class LineData(pl.LightningDataModule):
         self.named_faces = faces if config.fonts else []
         voices = voices_of(config, self.charset, faces)
         self.training = LineFactory([only(voice, held_out=False) for voice in voices], self.height)
-        unseen = [only(voice, held_out=True) for voice in voices]
-        self.validation = {"unseen-fonts": self._unseen_fonts(LineFactory(unseen[:1], self.height))}
-        if len(unseen) > 1:
-            self.validation["unseen-fonts-ko"] = self._unseen_fonts(LineFactory(unseen[1:], self.height))
+        self.validation = {
+            "unseen-fonts-ko" if voice.source.korean else "unseen-fonts": self._unseen_fonts(
+                LineFactory([only(voice, held_out=True)], self.height)
+            )
+            for voice in voices
+        }
         names = [Path(folder).name for folder in self.validation_folders]
         for name, folder in zip(names, self.validation_folders, strict=True):
             samples = load_samples(folder)

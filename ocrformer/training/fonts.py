@@ -139,7 +139,7 @@ def _faces_of(path: Path, charset: Charset, required: str, lacking: list[str]) -
                         yield face, look
                 if missing:
                     lacking.append(f"{path.name} does not draw {' '.join(missing[:12])}")
-    except (TTLibError, OSError, ValueError, KeyError, AssertionError) as error:
+    except (TTLibError, OSError, ValueError, KeyError, AssertionError, ImportError) as error:  # WOFF2 without brotli
         logger.warning("%s: unusable font (%s)", path, error)
 
 

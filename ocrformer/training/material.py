@@ -135,7 +135,10 @@ def _divided(samples: list[Sample]) -> tuple[list[Sample], list[Sample], list[Sa
 
 
 def _own(task: Task, bundle: Bundle, known: Charset, own: list[Face], general: list[Face]) -> LineFactory | None:
-    """The factory of the user's fonts and texts; texts with new characters are drawn in fonts that have them."""
+    """The factory of the user's fonts and texts; texts with new characters are drawn in fonts that have them.
+
+    Without texts, fonts with Hangul are drawn in both scripts.
+    """
     if not (task.fonts or task.text):
         return None
     files = text_files(task.text)
@@ -143,8 +146,15 @@ def _own(task: Task, bundle: Bundle, known: Charset, own: list[Face], general: l
     faces = [face for face in own or general if new <= face.characters]
     if not faces:
         raise FontError(f"no font has all of {' '.join(sorted(new))}: name one that does with --fonts")
-    source = TextSource(bundle.charset, files, emphasised=new)
-    return LineFactory([Voice(1.0, source, faces)], bundle.network.config.height)
+    hangul = [face for face in faces if face.syllables] if bundle.charset.reads_hangul else []
+    texts = {language: [file for file in files if (language == "ko") == (bool(hangul) and _is_korean(file))]
+             for language in ("en", "ko")}  # fmt: skip
+    spoken = [language for language in texts if texts[language]] or (["en", "ko"] if hangul else ["en"])
+    voices = [
+        Voice(1.0, TextSource(bundle.charset, texts[language], language, new), hangul if language == "ko" else faces)
+        for language in spoken
+    ]
+    return LineFactory(voices, bundle.network.config.height)
 
 
 def _usable(samples: Sequence[Sample], bundle: Bundle) -> list[Sample]:

@@ -76,7 +76,7 @@ def write_lines(
     charset = Charset.default()
     faces = load_faces(font_places(fonts), charset)
     config = SyntheticConfig(text=list(text), korean=korean, korean_text=list(korean_text))
-    voices = [voice for voice in voices_of(config, charset, faces) if voice.share]
+    voices = voices_of(config, charset, faces)
     if unseen:
         voices = [only(voice, held_out=True) for voice in voices]
     factory = LineFactory(voices, _HEIGHT, clean=clean, mixture=KINDS[kind] if kind else None)

@@ -17,6 +17,7 @@ from ocrformer.training import phrases, values
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _STRAIGHT = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "—": "--", "–": "-", "…": "..."})
 _LATIN1_LANGUAGES = ("fr", "de", "es", "it", "pt", "nl", "sv", "da", "nb", "fi")
+_EMPHASIS = re.compile(r"(?<!\w)([_*])(\w[^_*]{0,300}?)\1(?!\w)")
 _VOCABULARY = 30_000
 
 
@@ -53,6 +54,11 @@ def read_text(file: Path) -> str:
         return file.read_text("utf-8")
     except UnicodeDecodeError:
         raise DatasetError(f"{file}: no UTF-8 text; save it as UTF-8") from None
+
+
+def _plain(file: Path) -> str:
+    """A file's text without marks of emphasis, `_so_` or `*so*`, as digitised books have them."""
+    return _EMPHASIS.sub(r"\2", normalise(read_text(file)))
 
 
 class Lexicon:
@@ -99,14 +105,18 @@ class TextSource:
         files: Text corpora, sentences or paragraphs a line; without any, words come from word frequencies.
         language: Language of the words in receipts, names and addresses.
         emphasised: Characters that random strings should hold more often than others.
+
+    Raises:
+        DatasetError: If there are files and no text in any.
     """
 
     def __init__(
         self, charset: Charset, files: Sequence[Path] = (), language: str = "en", emphasised: Iterable[str] = ()
     ) -> None:
         self.charset = charset
-        keep = str.maketrans(dict.fromkeys("_*|", None))
-        self.prose = [Prose(normalise(read_text(path)).translate(keep)) for path in files]
+        self.prose = [Prose(text) for text in map(_plain, files) if text]
+        if files and not self.prose:
+            raise DatasetError(f"{', '.join(map(str, files))}: no text in it")
         self._prose_weights = [len(prose.text) ** 0.5 for prose in self.prose]
         self.korean = language == "ko"
         self.lexicon = Lexicon.of_language(language)

@@ -23,7 +23,7 @@ const TEXTS = {
     faults: {
       damaged: "손상되었거나 잘린 이미지입니다.", unsupported: "지원하지 않는 형식입니다.", empty_file: "빈 파일입니다.",
       too_large: "이미지가 너무 큽니다.", not_a_line: "한 줄의 이미지가 아닙니다.", busy: "서버가 바쁩니다. 잠시 후 다시 시도하세요.",
-      body_too_large: "보낸 파일이 너무 큽니다.", too_many_images: "이미지가 너무 많습니다.", timeout: "시간이 초과되었습니다.",
+      body_too_large: "보낸 파일이 너무 큽니다.", too_long: "줄이 너무 길어서 보여 줄 수 없습니다.", too_many_images: "이미지가 너무 많습니다.", timeout: "시간이 초과되었습니다.",
     },
     needKey: "이 서버는 API 키가 필요합니다.", unreachable: "서버에 연결할 수 없습니다.",
     picture: "줄 이미지", where: "어디를 보았나?", hover: "글자를 가리켜 보세요.",
@@ -66,7 +66,7 @@ async function read(files) {
     return state(say.unreachable, true);
   }
   if (response.status === 401) {
-    waiting = files;
+    waiting.push(...files);
     byId("key-row").hidden = false;
     byId("key").focus();
     return state(say.needKey, true);
@@ -89,6 +89,7 @@ function isDoubtful(character) {
 /** The list entry of one image. */
 function shown(result, file) {
   const picture = element("img", { src: URL.createObjectURL(file), alt: `${say.picture}: ${result.file}` });
+  picture.dataset.url = picture.src;  // src may change
   const text = element("p", { className: "text" });
   if (result.error) text.append(fault(result.error));
   else if (!result.text) text.append(say.empty);
@@ -114,17 +115,28 @@ function lookButton(result, file, frame, text) {
     button.disabled = true;
     const body = new FormData();
     body.append("images", file, file.name || "image.png");
-    const response = await fetch("attention", { method: "POST", body, headers: { Accept: "application/json", ...key() } });
-    if (!response.ok) return state(fault((await response.json()).error), true);
-    lookAt(await response.json(), result, frame, text);
-    button.textContent = say.hover;
-    text.firstElementChild?.focus();
+    try {
+      const response = await fetch("attention", { method: "POST", body, headers: { Accept: "application/json", ...key() } });
+      const answer = await response.json();
+      if (response.ok) {
+        lookAt(answer, result, frame, text);
+        button.textContent = say.hover;
+        text.firstElementChild?.focus();
+        return;
+      }
+      state(fault(answer.error), true);
+    } catch {
+      state(say.unreachable, true);
+    }
+    button.disabled = false;
   });
   return button;
 }
 
-/** Make each character show the place that the decoder looked at when it wrote it. */
+/** Make each character show the place that the decoder looked at when it wrote it, in the picture as the network saw it. */
 function lookAt(data, result, frame, text) {
+  frame.firstElementChild.src = data.image;
+  frame.classList.add("seen");
   const [rows, columns] = data.grid;
   const [layers, heads, count] = data.picture.shape;
   const levels = Uint8Array.from(atob(data.picture.levels), c => c.charCodeAt(0));
@@ -205,6 +217,7 @@ byId("form").addEventListener("submit", event => {
 });
 byId("key").addEventListener("change", readWaiting);
 byId("clear").addEventListener("click", () => {
+  for (const picture of byId("results").querySelectorAll("img")) URL.revokeObjectURL(picture.dataset.url);
   results = [];
   byId("results").replaceChildren();
   byId("tools").hidden = true;

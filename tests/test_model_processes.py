@@ -1,0 +1,110 @@
+"""The service's model processes: what they read, and how they die."""
+
+import asyncio
+import io
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from ocrformer import DecodeOptions, ImageError, OCRformer
+from ocrformer.image import MAX_PIXELS
+from ocrformer.model.network import save
+from service.models import Models, _read
+from tests.conftest import ROOT, tiny_bundle
+
+
+def as_png(pixels):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def model_processes():
+    return [child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
+
+
+@pytest.mark.parametrize("count", (1, 2))
+def test_models_read_what_the_reader_reads_and_outlive_a_death(tmp_path, count):
+    save(tmp_path / "tiny.safetensors", tiny_bundle(seed=2))
+    reader = OCRformer.from_pretrained(tmp_path / "tiny.safetensors", "cpu")
+    contents = [as_png(np.random.default_rng(n).integers(0, 256, (32, 60 + n), dtype=np.uint8)) for n in range(5)]
+    expected = [line.text for line in reader.read(contents)]
+    pictures = [("bad.png", b"no picture"), *(("line.png", content) for content in contents)]
+    models = Models(reader, "torch", count, MAX_PIXELS)
+    first = model_processes()
+    assert len(first) == (0 if count == 1 else count)
+
+    async def twice():
+        batches = await asyncio.gather(*(models.read(pictures, DecodeOptions()) for _ in range(2)))
+        assert all(isinstance(fault, ImageError) and "bad.png" in str(fault) for fault, *_ in batches)
+        return [[line.text for line in lines] for _, *lines in batches]
+
+    async def scenario():
+        for process in first:
+            process.terminate()  # as a service manager does to all of a group: they wait for the service's word
+        assert await twice() == [expected] * 2 and model_processes() == first
+        for process in first[:1]:
+            process.kill()
+        assert await twice() == [expected] * 2
+
+    asyncio.run(scenario())
+    second = model_processes()
+    assert len(second) == len(first) and not set(second) & set(first[:1])
+    models.shutdown()
+    assert not psutil.wait_procs(first + second, 10)[1]
+
+
+def deadly(pictures, options, max_pixels):
+    """As model processes read, but for a picture that no process survives."""
+    if any(name == "poison.png" for name, _ in pictures):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return _read(pictures, options, max_pixels)
+
+
+def test_a_picture_that_kills_its_process_harms_no_other(tmp_path):
+    save(tmp_path / "tiny.safetensors", tiny_bundle(seed=2))
+    reader = OCRformer.from_pretrained(tmp_path / "tiny.safetensors", "cpu")
+    content = as_png(np.random.default_rng(0).integers(0, 256, (32, 60), dtype=np.uint8))
+    models = Models(reader, "torch", 2, MAX_PIXELS)
+    models._read = deadly
+
+    async def beside_each_other():
+        guilty = [(name, content) for name in ("a.png", "poison.png", "b.png")]
+        return await asyncio.gather(
+            *(models.read(some, DecodeOptions()) for some in (guilty, [("c.png", content)] * 3, guilty[1:2]))
+        )
+
+    first, second, third = asyncio.run(beside_each_other())
+    text = reader.read([content])[0].text
+    assert [first[0].text, first[2].text, *(line.text for line in second)] == [text] * 5
+    for fault in (first[1], *third):
+        assert isinstance(fault, ImageError) and fault.code == "damaged" and "poison.png" in str(fault)
+    assert len(model_processes()) == 2
+    models.shutdown()
+
+
+def test_model_processes_end_with_the_service(tmp_path):
+    save(tmp_path / "tiny.safetensors", tiny_bundle(seed=2))
+    code = f"""
+import time
+from ocrformer import OCRformer
+from service.models import Models
+if __name__ == "__main__":
+    models = Models(OCRformer.from_pretrained({str(tmp_path / "tiny.safetensors")!r}, "cpu"), "torch", 2, 10**6)
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    (tmp_path / "serving_alone.py").write_text(code)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    service = psutil.Popen([sys.executable, tmp_path / "serving_alone.py"], stdout=subprocess.PIPE, env=environment)
+    with service:
+        assert service.stdout.readline().strip() == b"ready"
+        children = service.children(recursive=True)
+        service.kill()  # no chance to end them itself
+    assert len(children) >= 2 and not psutil.wait_procs(children, 10)[1]

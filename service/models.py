@@ -86,13 +86,21 @@ class Models:
         return result
 
     async def _at(self, place: int, pictures: Sequence[Picture], options: DecodeOptions) -> list[Result]:
-        """Read by one of the processes; if it dies, its place is filled before that is said."""
+        """Read by one of the processes.
+
+        Raises:
+            BrokenProcessPool: If it died; another has taken its place.
+            RuntimeError: If none could.
+        """
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._places[place], self._read, pictures, options, self._max_pixels)
         except BrokenProcessPool:
             logger.error("a model process has died; starting another")
-            (self._places[place],) = await loop.run_in_executor(None, self._start, 1)
+            try:
+                (self._places[place],) = await loop.run_in_executor(None, self._start, 1)
+            except BrokenProcessPool:  # no fault of the pictures; the next batch tries again
+                raise RuntimeError("no model process can be started: is there enough memory?") from None
             raise
 
     def shutdown(self) -> None:

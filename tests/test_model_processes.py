@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import psutil
 import pytest
 from PIL import Image
 
-from ocrformer import DecodeOptions, ImageError, OCRformer
+from ocrformer import DecodeOptions, ImageError, Line, OCRformer
 from ocrformer.image import MAX_PIXELS
 from ocrformer.model.network import save
 from service.models import Models, _read
@@ -86,6 +87,29 @@ def test_a_picture_that_kills_its_process_harms_no_other(tmp_path):
     for fault in (first[1], *third):
         assert isinstance(fault, ImageError) and fault.code == "damaged" and "poison.png" in str(fault)
     assert len(model_processes()) == 2
+    models.shutdown()
+
+
+def test_no_picture_is_blamed_where_no_process_can_be_started(tmp_path, monkeypatch):
+    save(tmp_path / "tiny.safetensors", tiny_bundle(seed=2))
+    models = Models(OCRformer.from_pretrained(tmp_path / "tiny.safetensors", "cpu"), "torch", 2, MAX_PIXELS)
+    content = as_png(np.full((32, 60), 255, np.uint8))
+
+    def no_memory(count):
+        raise BrokenProcessPool
+
+    async def scenario():
+        with monkeypatch.context() as patch:
+            patch.setattr(models, "_start", no_memory)
+            for process in model_processes():
+                process.kill()
+            for _ in range(2):
+                with pytest.raises(RuntimeError, match="no model process can be started"):
+                    await models.read([("a.png", content)], DecodeOptions())
+        return await models.read([("a.png", content)], DecodeOptions())
+
+    (line,) = asyncio.run(scenario())
+    assert isinstance(line, Line)
     models.shutdown()
 
 

@@ -92,6 +92,7 @@ def test_missing_and_broken_fonts(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such font"):
         find_font_files([tmp_path / "none"])
     (tmp_path / "broken.ttf").write_bytes(b"no font")
+    (tmp_path / "packed.woff2").write_bytes(b"wOF2" + bytes(100))  # needs a package that nobody asked for
     with pytest.raises(ValueError, match="no usable font"):
         load_faces([tmp_path], CHARSET)
     assert font_places(["x"]) == ["x"]

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
 from ocrformer.cli import main
-from ocrformer.cli.read import _progress
+from ocrformer.cli.progress import progress
 from ocrformer.model.network import save
 from tests.conftest import ROOT, tiny_bundle
 
@@ -242,7 +242,7 @@ def test_progress_is_shown_on_terminals_whether_or_not_the_total_is_known(place,
             return True
 
     monkeypatch.setattr(sys, "stderr", Terminal())
-    with _progress([place], False) as bar:
+    with progress([place], False) as bar:
         bar.label = "40 images/s"
         bar.update(3)
     assert "40 images/s" in sys.stderr.getvalue() and "3" in sys.stderr.getvalue()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import errno
 import io
-import itertools
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ocrformer.cli.extras import need
+from ocrformer.cli.progress import advancing, progress
 from ocrformer.cli.targets import output_format, writer_for
 from ocrformer.config import MODES, DecodeOptions
 from ocrformer.outputs import FORMATS
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ocrformer.cluster import RayTranscriber
     from ocrformer.reader import OCRformer
     from ocrformer.report import Report
-    from ocrformer.transcribe import Result, Summary, Transcriber, Windows
+    from ocrformer.transcribe import Result, Summary, Transcriber
     from ocrformer.writers import Writer
 
 
@@ -114,8 +114,8 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
     report = Report(folder="." if is_url(page) else str(Path(page).parent)) if page else None
     summary = Summary()
     windows = Windows(map(writer.admit, find(places, recursive=options["recursive"])), writer.is_done)
-    with _engine(reader, decode, options) as engine, _progress(places, options["recursive"]) as bar:
-        advance = _advance(bar, windows, summary)
+    with _engine(reader, decode, options) as engine, progress(places, options["recursive"]) as bar:
+        advance = advancing(bar, windows, summary)
         for results in engine.run(windows):
             if options["fail_fast"]:
                 results = _until_failure(results)
@@ -143,20 +143,6 @@ def _take(results: list[Result], writer: Writer, summary: Summary, report: Repor
     for row in rows:
         if row.error:
             click.echo(f"ocrformer: {row.error}", err=True)
-
-
-def _advance(bar: Any, windows: Windows, summary: Summary) -> Callable[[int], None]:
-    """A function that moves the bar on by finished items, and by those that were skipped since."""
-    skipped = 0
-
-    def advance(finished: int) -> None:
-        nonlocal skipped
-        if bar:
-            bar.label = f"{summary.rate:,.0f} images/s"
-            bar.update(finished + windows.skipped - skipped)
-            skipped = windows.skipped
-
-    return advance
 
 
 @contextmanager
@@ -235,17 +221,3 @@ def _stop_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _progress(places: list[str], recursive: bool) -> Iterator[Any]:
-    """A bar on standard error, with the time left where the total is known; None if that is no terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from ocrformer.sources import count
-
-    total = count(places, recursive=recursive)
-    endless = itertools.count() if total is None else None
-    with click.progressbar(endless, total, label="starting", show_pos=True, file=sys.stderr) as bar:
-        yield bar

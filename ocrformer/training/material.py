@@ -112,9 +112,14 @@ def gather(task: Task) -> Material:
 def _replayed(charset: Charset, faces: list[Face], places: Sequence[str]) -> list[Voice]:
     """What the model was trained on, Korean too where it reads it and there are fonts for it."""
     korean = _KOREAN if charset.reads_hangul and any(face.syllables for face in faces) else 0.0
-    files = [(str(path), _is_korean(path)) for path in text_files(places)]
-    latin, hangul = ([name for name, is_korean in files if is_korean == wanted] for wanted in (False, True))
+    latin, hangul = ([str(file) for file in files] for files in _by_script(text_files(places)))
     return voices_of(SyntheticConfig(text=latin, korean=korean, korean_text=hangul), charset, faces)
+
+
+def _by_script(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Texts in Latin script, and Korean ones."""
+    korean = [file for file in files if _is_korean(file)]
+    return [file for file in files if file not in korean], korean
 
 
 def _is_korean(file: Path) -> bool:
@@ -147,13 +152,12 @@ def _own(task: Task, bundle: Bundle, known: Charset, own: list[Face], general: l
     if not faces:
         raise FontError(f"no font has all of {' '.join(sorted(new))}: name one that does with --fonts")
     hangul = [face for face in faces if face.syllables] if bundle.charset.reads_hangul else []
-    texts = {language: [file for file in files if (language == "ko") == (bool(hangul) and _is_korean(file))]
-             for language in ("en", "ko")}  # fmt: skip
-    spoken = [language for language in texts if texts[language]] or (["en", "ko"] if hangul else ["en"])
-    voices = [
-        Voice(1.0, TextSource(bundle.charset, texts[language], language, new), hangul if language == "ko" else faces)
-        for language in spoken
-    ]
+    latin, korean = _by_script(files) if hangul else (files, [])
+    voices = []
+    if latin or not korean:
+        voices.append(Voice(1.0, TextSource(bundle.charset, latin, emphasised=new), faces))
+    if korean or (hangul and not files):
+        voices.append(Voice(1.0, TextSource(bundle.charset, korean, "ko", new), hangul))
     return LineFactory(voices, bundle.network.config.height)
 
 

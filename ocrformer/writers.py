@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -105,52 +106,80 @@ class DocumentWriter:
         put(self.target, _document(self._kept, self.form, self.characters))
 
 
-def open_writer(
-    form: str,
-    *,
-    output: str | None,
-    sidecars: bool,
-    folder: str | None,
-    resume: bool,
-    overwrite: bool,
-    characters: bool,
-    stdout: IO[str] | None,
-    settings: Mapping[str, Any] | None = None,
-) -> Writer:
-    """The writer that the options of a run ask for; nothing is read before it is sure that it can write.
+@dataclass(frozen=True)
+class Destination:
+    """Where a run's rows shall go, and what may be done to what is there.
+
+    Attributes:
+        form: Output format.
+        output: One file or URL; None or `-` is standard output.
+        folder: Root of a tree with a file per image (a folder or a URL).
+        sidecars: Put a file beside each image instead.
+        resume: Go on with what an earlier run wrote.
+        overwrite: Replace what exists.
+        characters: Add characters with boxes (JSON formats).
+        settings: What else decides the rows; output begun with other settings is not gone on with.
+    """
+
+    form: str
+    output: str | None = None
+    folder: str | None = None
+    sidecars: bool = False
+    resume: bool = False
+    overwrite: bool = False
+    characters: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def open_writer(to: Destination, stdout: IO[str] | None) -> Writer:
+    """The writer for a destination; nothing is read before it is sure that it can write.
 
     Raises:
-        OutputError: If they contradict each other, or the output exists and may not be touched.
+        OutputError: If the destination contradicts itself, or exists and may not be touched.
     """
-    if "" in (output, folder):
+    if "" in (to.output, to.folder):
         raise OutputError("--output and --output-dir need a name")
-    if sidecars or folder is not None:
-        if folder is not None:
-            make_ready(f"{folder}/x")
-        place = None if sidecars else folder
-        return SidecarWriter(place, form, resume=resume, overwrite=overwrite, characters=characters, settings=settings)
-    if output in (None, "-"):
-        if resume:
+    if to.sidecars or to.folder is not None:
+        return _beside_images(to)
+    if to.output is None or to.output == "-":
+        if to.resume:
             raise OutputError("--resume needs --output, --sidecars or --output-dir")
         if stdout is None:
             raise OutputError("standard output is closed: use --output")
-        return StreamWriter(stdout, form, characters=characters)
+        return StreamWriter(stdout, to.form, characters=to.characters)
+    if not is_url(to.output) and Path(to.output).exists() and not Path(to.output).is_file():
+        return StreamWriter(_opened(to.output), to.form, characters=to.characters, owned=True)  # a device or a pipe
+    return _one_file(to, to.output)
+
+
+def _beside_images(to: Destination) -> SidecarWriter:
+    if to.folder is not None:
+        make_ready(f"{to.folder}/x")
+    return SidecarWriter(
+        None if to.sidecars else to.folder,
+        to.form,
+        resume=to.resume,
+        overwrite=to.overwrite,
+        characters=to.characters,
+        settings=to.settings,
+    )
+
+
+def _one_file(to: Destination, output: str) -> DocumentWriter | JournalWriter:
     if not is_url(output) and Path(output).exists():
-        if not Path(output).is_file():  # a device or a pipe: what is written there is gone
-            return StreamWriter(_opened(output), form, characters=characters, owned=True)
         with Path(output).open("rb") as file:
             if looks_like_image(file.read(16)):
                 raise OutputError(f"{output}: is a picture; name another file")
-    if form not in ROW_FORMATS or is_url(output):
-        if resume:
+    if to.form not in ROW_FORMATS or is_url(output):
+        if to.resume:
             raise OutputError(f"--resume needs a local file in a row format ({', '.join(ROW_FORMATS)})")
-        if not overwrite and occupied(output):
+        if not to.overwrite and occupied(output):
             raise OutputError(f"{output} exists: use --overwrite to replace it")
         make_ready(output)
-        return DocumentWriter(output, form, characters=characters)
-    if Path(output).is_file() and not (resume or overwrite):
+        return DocumentWriter(output, to.form, characters=to.characters)
+    if Path(output).is_file() and not (to.resume or to.overwrite):
         raise OutputError(f"{output} exists: use --resume to continue it or --overwrite to replace it")
-    return JournalWriter(Path(output), form, resume=resume, characters=characters, settings=settings)
+    return JournalWriter(Path(output), to.form, resume=to.resume, characters=to.characters, settings=to.settings)
 
 
 def _opened(path: str) -> IO[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ocrformer.charset import Charset
 from ocrformer.config import ModelConfig
@@ -71,3 +74,19 @@ def faces(fonts: Path) -> list[Face]:
 def source() -> TextSource:
     """English texts from word frequencies."""
     return TextSource(Charset.default())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """700 pictures of all widths, a few of them broken."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = random.Random(0)
+    for index in range(700):
+        path = folder / f"{index:04d}.png"
+        if index % 97 == 5:
+            path.write_bytes(b"\x89PNG broken")
+        else:
+            pixels = np.full((20, rng.randint(20, 400)), 255, np.uint8)
+            pixels[5:15, 3:-3:7] = 0
+            Image.fromarray(pixels).save(path)
+    return folder

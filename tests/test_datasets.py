@@ -3,28 +3,20 @@
 import io
 import json
 import os
-import pickle
 import shutil
-from pathlib import Path
 
 import fsspec
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
-from ocrformer.charset import Charset
-from ocrformer.cli import main
-from ocrformer.datasets import DatasetError, Sample, load_samples
+from ocrformer.datasets import DatasetError, load_samples
 from ocrformer.image import ImageError
-from ocrformer.inspection import folds, frames_needed, inspect, split, summary
 from ocrformer.line import Line
-from ocrformer.model.network import save
 from ocrformer.outputs import as_document
 from ocrformer.rows import Row
 from ocrformer.sources import find
 from ocrformer.transcribe import decode
-from tests.conftest import tiny_bundle
 
 
 def picture(path, width=80, shade=0):
@@ -146,108 +138,6 @@ def test_missing_places_and_pictures(tmp_path):
 
 
 # Inspection
-
-
-@pytest.fixture
-def faulty(tmp_path):
-    for index in range(30):
-        picture(tmp_path / f"{index % 6:03d}_{index:03d}.png", 80 + index)
-    picture(tmp_path / "twin1.png", 99, 50)
-    picture(tmp_path / "twin2.png", 99, 50)
-    picture(tmp_path / "narrow.png", 20)
-    (tmp_path / "broken.png").write_bytes(b"\x89PNG")
-    rows = [f"{index % 6:03d}_{index:03d}.png\tline {index}" for index in range(30)]
-    rows += ["twin1.png\tone", "twin2.png\tother", "narrow.png\tfar too long for it", "broken.png\tx", "000_000.png\t"]
-    (tmp_path / "labels.tsv").write_text("\n".join([*rows, "000_006.png\tγ ray"]) + "\n", "utf-8")
-    return tmp_path
-
-
-def test_inspection_finds_what_is_wrong(faulty):
-    samples = load_samples(faulty)
-    found = inspect(samples, Charset.default(), 32)
-    assert len(found.unreadable) == 1 and "broken.png" in found.unreadable[0]
-    assert [samples[i].name.rsplit("/")[-1] for i in found.cramped] == ["narrow.png"]
-    assert {tuple(samples[i].text for i in group) for group in found.contradictory} >= {("one", "other")}
-    assert found.unknown == {"γ": 1}
-    assert len(found.empty) == 1
-    assert not found.sound
-    text = "\n".join(summary(found))
-    for words in ("36 lines", "'γ' U+03B3 (1)", "too long for their picture: 1", "unreadable pictures: 1"):
-        assert words in text
-
-
-def test_split_keeps_documents_together_and_is_stable(faulty):
-    samples = load_samples(faulty)
-    training, held = split(samples)
-    assert sorted(training + held) == list(range(len(samples)))
-    assert not {samples[i].document for i in training} & {samples[i].document for i in held}
-    assert split(samples) == (training, held)
-    assert len(held) >= 3
-
-
-@pytest.mark.parametrize("name", "klmnop")
-@pytest.mark.parametrize("sizes, held_out", [((2, 3, 95), 5), ((1, 98, 1), 10), ((45, 45, 10), 10), ((33, 33, 33), 33)])
-def test_split_leaves_enough_to_learn_from(name, sizes, held_out):
-    """Whatever the documents are called, and however large one of them is."""
-    lines = [
-        Sample(f"{name}{book}/{line}", "x", f"{name}{book}", Path) for book, n in enumerate(sizes) for line in range(n)
-    ]
-    training, held = split(lines)
-    assert len(held) == held_out and sorted(training + held) == list(range(len(lines)))
-
-
-def test_samples_can_be_sent_to_other_processes(faulty):
-    for sample in load_samples(faulty)[:3]:
-        assert pickle.loads(pickle.dumps(sample)).open().shape == sample.open().shape
-
-
-def test_split_is_the_same_wherever_the_data_lie(tmp_path, monkeypatch):
-    for place in ("here", "there/and/deep"):
-        picture(tmp_path / place / "lines" / "a.png")
-        rows = [f"{book}_{line}.png\tx\n" for book in range(20) for line in range(3)]
-        (tmp_path / place / "lines" / "labels.tsv").write_text("".join(rows))
-    monkeypatch.chdir(tmp_path / "here")
-    assert split(load_samples("lines")) == split(load_samples(tmp_path / "there/and/deep/lines"))
-
-
-def test_folds_are_about_equal_and_share_no_document(tmp_path):
-    picture(tmp_path / "a.png")
-    rows = [f"book{book}_{line:03d}.png\tx\n" for book in range(20) for line in range(3 + book)]
-    (tmp_path / "labels.tsv").write_text("".join(rows))
-    samples = load_samples(tmp_path)
-    parts = folds(samples, 5)
-    assert sorted(i for part in parts for i in part) == list(range(len(samples))) and len(parts) == 5
-    assert max(map(len, parts)) - min(map(len, parts)) <= 10
-    documents = [{samples[i].document for i in part} for part in parts]
-    assert sum(map(len, documents)) == len(set.union(*documents)) == 20
-    assert len(folds(samples[:3], 5)) == 3
-    twice = [samples[0], samples[1], samples[0]]
-    assert sorted(map(sorted, folds(twice, 5))) == [[0, 2], [1]]
-
-
-def test_split_of_one_document_divides_its_lines(tmp_path):
-    picture(tmp_path / "a.png")
-    (tmp_path / "labels.tsv").write_text("".join(f"book/{i:04d}.png\tx\n" for i in range(50)))
-    training, held = split(load_samples(tmp_path))
-    assert len(training) == 45 and len(held) == 5
-
-
-def test_frames_needed_counts_blanks_between_equal_neighbours():
-    assert frames_needed("aab", Charset.default()) == 4
-    assert frames_needed("값", Charset.default()) == 3
-    assert frames_needed("γγ", Charset.default()) == 3
-
-
-def test_check_command(faulty, tmp_path):
-    save(tmp_path / "w.safetensors", tiny_bundle())
-    sheet = tmp_path / "sheet.png"
-    arguments = ["data", "check", str(faulty), "--model", str(tmp_path / "w.safetensors"), "--sheet", str(sheet)]
-    result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 1
-    assert "suggested split by document" in result.output
-    with Image.open(io.BytesIO(sheet.read_bytes())) as image:
-        assert image.width == 1600
-    assert CliRunner().invoke(main, ["data", "check", str(tmp_path / "none")]).exit_code == 2
 
 
 @pytest.mark.parametrize(

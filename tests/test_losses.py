@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ocrformer.charset import BLANK
-from ocrformer.training.batches import Batch
+from ocrformer.training.batches import LabelledBatch
 from ocrformer.training.losses import aligned_columns, ctc_loss, drift, looking_loss
 
 
@@ -16,7 +16,9 @@ def batch_of(texts, widths):
         targets[row, len(text)] = 2
     lengths = torch.tensor([len(text) for text in texts])
     images = torch.zeros(len(texts), 1, 32, max(widths), dtype=torch.uint8)
-    return Batch(images, torch.tensor(widths), targets, targets, lengths, torch.zeros(len(texts), dtype=torch.bool))
+    return LabelledBatch(
+        images, torch.tensor(widths), targets, targets, lengths, torch.zeros(len(texts), dtype=torch.bool)
+    )
 
 
 def best_path(log_probs, text):

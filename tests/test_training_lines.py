@@ -9,6 +9,7 @@ import pytest
 from ocrformer.image import PAPER, load, prepare
 from ocrformer.training import degrade, ink, layouts, render
 from ocrformer.training.batches import Buckets, StepSampler, to_batch
+from ocrformer.training.data import SyntheticConfig
 from ocrformer.training.lines import Key, LineFactory, Voice
 from ocrformer.training.synth import write_lines
 
@@ -158,7 +159,7 @@ def test_batch_tensors(factory):
 
 
 def test_synth_writes_images_labels_and_a_sheet(fonts, tmp_path):
-    assert write_lines(tmp_path / "out", fonts=[str(fonts)], text=[], number=12, width=300, seed=1) == 12
+    assert write_lines(tmp_path / "out", SyntheticConfig([str(fonts)]), 12, width=300, seed=1) == 12
     rows = (tmp_path / "out" / "labels.tsv").read_text("utf-8").splitlines()
     assert len(rows) == 12
     assert (tmp_path / "out" / "sheet.png").stat().st_size > 1000
@@ -166,8 +167,8 @@ def test_synth_writes_images_labels_and_a_sheet(fonts, tmp_path):
 
 
 def test_synth_for_measuring_is_clean_and_of_unseen_families(fonts, faces, tmp_path):
-    options = {"fonts": [str(fonts)], "text": [], "number": 8, "width": 300, "seed": 1}
-    write_lines(tmp_path / "out", **options, clean=True, unseen=True, kind="rare")
+    config = SyntheticConfig([str(fonts)])
+    write_lines(tmp_path / "out", config, 8, width=300, seed=1, clean=True, unseen=True, kind="rare")
     for path in (tmp_path / "out").glob("[0-9].png"):
         picture = load(path)
         assert picture.min() < 40 and (picture == 255).mean() > 0.4  # paper without noise

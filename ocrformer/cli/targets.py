@@ -12,7 +12,7 @@ from ocrformer.remote import SourceError
 from ocrformer.sources import exists
 
 if TYPE_CHECKING:
-    from ocrformer.writers import Writer
+    from ocrformer.writers import Destination, Writer
 
 
 def output_format(places: list[str], options: dict[str, Any]) -> str:
@@ -50,14 +50,19 @@ def writer_for(form: str, options: dict[str, Any]) -> Writer:
         if Path(report).is_file() and not options["overwrite"]:
             hint = "name another one: it will show the lines that this run reads" if options["resume"] else ""
             raise OutputError(f"{report} exists: {hint or 'use --overwrite to replace it'}")
-    return open_writer(
+    return open_writer(_destination(form, options), sys.stdout)
+
+
+def _destination(form: str, options: dict[str, Any]) -> Destination:
+    from ocrformer.writers import Destination
+
+    return Destination(
         form,
         output=options["output"],
-        sidecars=options["sidecars"],
         folder=options["output_dir"],
+        sidecars=options["sidecars"],
         resume=options["resume"],
         overwrite=options["overwrite"],
         characters=options["characters"],
-        stdout=sys.stdout,
         settings={name: options[name] for name in ("model", "runtime", "mode", "charset", "min_confidence")},
     )

@@ -133,13 +133,16 @@ def _hush_lightning() -> None:
 )
 @click.option("--seed", default=0, show_default=True, help="Another seed, other lines.")
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False), help="Folder to write to.")
-def synth(output: str, **options: Any) -> None:
+def synth(output: str, number: int, **options: Any) -> None:
     """Write synthetic line images, their labels and a contact sheet, as training would see them."""
     need("albumentations", "train")
+    from ocrformer.training.data import SyntheticConfig
     from ocrformer.training.synth import write_lines
 
+    fonts, text, korean_text = (list(options.pop(name)) for name in ("fonts", "text", "korean_text"))
+    config = SyntheticConfig(fonts=fonts, text=text, korean=options.pop("korean"), korean_text=korean_text)
     try:
-        written = write_lines(Path(output), **options)
+        written = write_lines(Path(output), config, number, **options)
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from None
     click.echo(f"{written} lines, labels.tsv and sheet.png in {output}")

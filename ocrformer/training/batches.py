@@ -17,7 +17,7 @@ from ocrformer.image import Pixels
 from ocrformer.training.lines import Key
 
 
-class Batch(NamedTuple):
+class LabelledBatch(NamedTuple):
     """A training or validation batch.
 
     Attributes:
@@ -37,7 +37,7 @@ class Batch(NamedTuple):
     old: Tensor
 
 
-def to_batch(lines: Sequence[tuple[Pixels, list[int]]], width: int | None = None) -> Batch:
+def to_batch(lines: Sequence[tuple[Pixels, list[int]]], width: int | None = None) -> LabelledBatch:
     """Prepared lines and their ids to tensors."""
     images, widths = collate([line for line, _ in lines], width)
     longest = max(len(ids) for _, ids in lines)
@@ -48,7 +48,7 @@ def to_batch(lines: Sequence[tuple[Pixels, list[int]]], width: int | None = None
         targets[row, : len(ids) + 1] = torch.tensor([*ids, EOS])
     lengths = torch.tensor([len(ids) for _, ids in lines])
     old = torch.zeros(len(lines), dtype=torch.bool)
-    return Batch(torch.from_numpy(images), torch.from_numpy(widths), inputs, targets, lengths, old)
+    return LabelledBatch(torch.from_numpy(images), torch.from_numpy(widths), inputs, targets, lengths, old)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Buckets:
     """Widths of training batches, and how often each is drawn.
 
     Attributes:
-        widths: Batch widths in pixels.
+        widths: LabelledBatch widths in pixels.
         shares: How often each width is drawn, relative to the others.
         pixels: Width times number of lines of a batch over all ranks: cost and memory of every step are equal.
     """

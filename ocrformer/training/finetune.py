@@ -17,7 +17,7 @@ from ocrformer.charset import BLANK
 from ocrformer.image import prepare
 from ocrformer.model.backbone import inside
 from ocrformer.model.network import STRIDE, Bundle, save
-from ocrformer.training.batches import Batch, Buckets
+from ocrformer.training.batches import Buckets, LabelledBatch
 from ocrformer.training.data import one_thread
 from ocrformer.training.losses import drift
 from ocrformer.training.material import Material, Task, drawn, spread
@@ -115,14 +115,14 @@ class FinetuneModule(LineModule):
         """Take the network that is not a part of this module to the same device."""
         self._before[0].to(self.device)
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+    def training_step(self, batch: LabelledBatch, batch_index: int) -> Tensor:
         """Loss of one batch, and of what has changed in the reading of its replayed lines."""
         inputs, offsets = self.disturbed(batch)
         now = self.network(batch.images, batch.widths, inputs, offsets=offsets)
         loss = self.loss(batch, *now)
         if not batch.old.any():
             return loss
-        old = Batch(*(part[batch.old] for part in batch))
+        old = LabelledBatch(*(part[batch.old] for part in batch))
         with torch.no_grad():
             before = self._before[0](old.images, old.widths, inputs[batch.old], offsets=offsets)
         places = inside(old.widths, old.images.shape[-1])[:, ::STRIDE], old.targets != BLANK

@@ -8,12 +8,12 @@ from torch.nn import functional as F
 
 from ocrformer.charset import BLANK
 from ocrformer.model.network import STRIDE
-from ocrformer.training.batches import Batch
+from ocrformer.training.batches import LabelledBatch
 
 _NEAR = 2  # columns around the aligned one that count as looking at the character
 
 
-def ctc_loss(logits: Tensor, batch: Batch) -> Tensor:
+def ctc_loss(logits: Tensor, batch: LabelledBatch) -> Tensor:
     """CTC loss per character (Graves et al. 2006), in float32.
 
     Args:
@@ -27,7 +27,7 @@ def ctc_loss(logits: Tensor, batch: Batch) -> Tensor:
 
 
 @torch.no_grad()
-def aligned_columns(logits: Tensor, batch: Batch) -> Tensor:
+def aligned_columns(logits: Tensor, batch: LabelledBatch) -> Tensor:
     """Column of each character on the best CTC alignment of its line (Viterbi), (B, T); undefined beyond the text.
 
     Args:
@@ -72,7 +72,7 @@ def _walk_back(came: Tensor, state: Tensor, last: Tensor, longest: int) -> Tenso
     return found[:, :longest]
 
 
-def looking_loss(attention: list[Tensor], aligned: Tensor, batch: Batch, rows: int) -> Tensor:
+def looking_loss(attention: list[Tensor], aligned: Tensor, batch: LabelledBatch, rows: int) -> Tensor:
     """How much attention misses its character: one head of each layer is taught (guided attention, arXiv 1710.08969).
 
     The last layer's first head looks at the character that is written next, those before it at the one just written,

@@ -18,7 +18,7 @@ from ocrformer.datasets import Sample
 from ocrformer.framing import height_for
 from ocrformer.image import ImageError, Pixels, prepare
 from ocrformer.training import degrade
-from ocrformer.training.batches import Batch, Buckets, to_batch
+from ocrformer.training.batches import Buckets, LabelledBatch, to_batch
 from ocrformer.training.lines import Key, LineFactory
 
 _POOL = 16  # batches that are drawn and sorted by width together
@@ -74,7 +74,7 @@ class MixedLines(Dataset[Any]):
         return line, self.charset.encode(sample.text), False
 
 
-def to_mixed_batch(lines: Sequence[tuple[Pixels, list[int], bool]]) -> Batch:
+def to_mixed_batch(lines: Sequence[tuple[Pixels, list[int], bool]]) -> LabelledBatch:
     """As `to_batch`, and which of the lines are replayed."""
     batch = to_batch([(line, ids) for line, ids, _ in lines])
     return batch._replace(old=torch.tensor([old for _, _, old in lines]))

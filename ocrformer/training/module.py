@@ -24,7 +24,7 @@ from ocrformer.image import Pixels
 from ocrformer.metrics import score
 from ocrformer.model.network import Bundle, Network, load
 from ocrformer.reader import OCRformer, weights_path
-from ocrformer.training.batches import Batch
+from ocrformer.training.batches import LabelledBatch
 from ocrformer.training.losses import aligned_columns, ctc_loss, looking_loss
 from ocrformer.training.sheet import worst_lines
 
@@ -75,12 +75,12 @@ class LineModule(pl.LightningModule):
         self.offset_share = offset_share
         self._read: dict[int, list[tuple[str, str, str, Pixels]]] = {}
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+    def training_step(self, batch: LabelledBatch, batch_index: int) -> Tensor:
         """Loss of one batch; what is random depends on the step alone, so that a resumed run repeats it."""
         inputs, offsets = self.disturbed(batch)
         return self.loss(batch, *self.network(batch.images, batch.widths, inputs, offsets=offsets))
 
-    def disturbed(self, batch: Batch) -> tuple[Tensor, tuple[int, int]]:
+    def disturbed(self, batch: LabelledBatch) -> tuple[Tensor, tuple[int, int]]:
         """Decoder inputs with some wrong characters, and the first column and token of this step's positions."""
         draw = Random(f"step:{self.global_step}:{self.global_rank}")
         offsets = (0, 0)
@@ -88,7 +88,7 @@ class LineModule(pl.LightningModule):
             offsets = (draw.randrange(_POSITION_OFFSETS[0]), draw.randrange(_POSITION_OFFSETS[1]))
         return self._with_noise(batch.inputs, draw.getrandbits(62)), offsets
 
-    def loss(self, batch: Batch, ctc_logits: Tensor, logits: Tensor, attention: list[Tensor]) -> Tensor:
+    def loss(self, batch: LabelledBatch, ctc_logits: Tensor, logits: Tensor, attention: list[Tensor]) -> Tensor:
         """Loss of what the network made of a batch."""
         cross_entropy = F.cross_entropy(logits.float().flatten(0, 1), batch.targets.flatten(), ignore_index=BLANK)
         ctc = ctc_loss(ctc_logits, batch)

@@ -17,7 +17,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from ocrformer.display import as_picture
 from ocrformer.hardware import fast_bfloat16
 from ocrformer.model.network import save
-from ocrformer.training.batches import Batch
+from ocrformer.training.batches import LabelledBatch
 from ocrformer.training.data import LineData
 from ocrformer.training.fonts import coverage
 from ocrformer.training.module import LineModule
@@ -60,7 +60,7 @@ class LineProgress(TQDMProgressBar):
         self.train_progress_bar.initial = trainer.global_step  # for the time left
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: LabelledBatch, batch_idx: int
     ) -> None:
         """Count the lines."""
         self._lines += len(batch.images) * trainer.world_size

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from PIL import Image
 
@@ -24,9 +24,8 @@ _HEIGHT = 32
 
 def rate(seconds: float = 3.0) -> float:
     """Lines per second that one core makes as for training the default model, in the system's fonts."""
-    charset = Charset.default()
     config = SyntheticConfig()
-    factory = LineFactory(voices_of(config, charset, load_faces(font_places([]), charset)), _HEIGHT)
+    factory = line_factory(config)
     widths, shares = config.buckets.widths, config.buckets.shares  # shares of batches; narrow ones have more lines
     drawn = Random(0).choices(widths, [share / width for width, share in zip(widths, shares, strict=True)], k=4096)
     made, started = 0, time.perf_counter()
@@ -36,50 +35,52 @@ def rate(seconds: float = 3.0) -> float:
     return made / taken
 
 
+def line_factory(
+    config: SyntheticConfig, *, unseen: bool = False, clean: bool = False, kind: str | None = None
+) -> LineFactory:
+    """What makes lines as training sees them, or plainer ones to measure with.
+
+    Args:
+        config: Fonts and texts; its seed and batch widths are not used.
+        unseen: Draw in those font families alone that training holds out.
+        clean: Draw black on white, without wear.
+        kind: `running` or `rare` texts alone; in Korean rare ones are mostly syllables drawn uniformly.
+
+    Raises:
+        FontError: If there is no font for what is wanted.
+        DatasetError: If texts are named that hold none.
+        FileNotFoundError: If a font or text does not exist.
+    """
+    charset = Charset.default()
+    voices = voices_of(config, charset, load_faces(font_places(config.fonts), charset))
+    if unseen:
+        voices = [only(voice, held_out=True) for voice in voices]
+    return LineFactory(voices, _HEIGHT, clean=clean, mixture=KINDS[kind] if kind else None)
+
+
 def write_lines(
-    folder: Path,
-    *,
-    fonts: Sequence[str],
-    text: Sequence[str],
-    number: int,
-    width: int,
-    seed: int,
-    korean: float = 0.0,
-    korean_text: Sequence[str] = (),
-    unseen: bool = False,
-    clean: bool = False,
-    kind: str | None = None,
+    folder: Path, config: SyntheticConfig, number: int, *, width: int = 512, seed: int = 0, **manner: Any
 ) -> int:
     """Write `number` lines as they are before the reader's intake, `labels.tsv` and `sheet.png`.
 
     Args:
         folder: Created if need be.
-        fonts: Font files and folders.
-        text: Text files and folders.
+        config: Fonts and texts.
         number: How many lines.
         width: About the greatest width once a line is scaled to 32 pixels height.
         seed: Decides every line.
-        korean: Share of Korean lines.
-        korean_text: Korean text files and folders.
-        unseen: Draw in those font families alone that training holds out.
-        clean: Draw black on white, without wear.
-        kind: `running` or `rare` texts alone; in Korean rare ones are mostly syllables drawn uniformly.
+        manner: What else `line_factory` takes.
 
     Returns:
         The number of lines written.
 
     Raises:
         FileExistsError: If the folder holds labelled lines.
+        ValueError: As `line_factory`, and so is FileNotFoundError.
     """
     if (folder / "labels.tsv").exists():
         raise FileExistsError(f"{folder} holds labelled lines already: name another folder")
-    charset = Charset.default()
-    faces = load_faces(font_places(fonts), charset)
-    config = SyntheticConfig(text=list(text), korean=korean, korean_text=list(korean_text))
-    voices = voices_of(config, charset, faces)
-    if unseen:
-        voices = [only(voice, held_out=True) for voice in voices]
-    factory = LineFactory(voices, _HEIGHT, clean=clean, mixture=KINDS[kind] if kind else None)
+    factory = line_factory(config, **manner)
     folder.mkdir(parents=True, exist_ok=True)
     pictures, captions = [], []
     with (folder / "labels.tsv").open("w", encoding="utf-8", newline="\n") as labels:

@@ -1,0 +1,115 @@
+"""A file per image, beside it or in a tree."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from PIL import Image
+
+from ocrformer.journal import OutputError
+from ocrformer.sidecars import SidecarWriter
+from ocrformer.sources import Item, find
+from ocrformer.transcribe import Windows
+from tests.running import transcriber
+
+
+def test_sidecars_mirror_the_tree_and_are_skipped_when_done(tmp_path):
+    images = tmp_path / "in"
+    (images / "sub").mkdir(parents=True)
+    for name in ("a.png", "a.bmp", "sub/b.png"):
+        Image.new("L", (40, 20), 255).save(images / name)
+    (images / "broken.png").write_bytes(b"\x89PNG")
+    items = list(find([str(images)], recursive=True))
+    writer = SidecarWriter(str(tmp_path / "out"), "alto", resume=True)
+    with ThreadPoolExecutor(1) as executor:
+        for results in transcriber(executor).run(Windows(items, writer.is_done)):
+            writer.write(results)
+    written = sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*"))
+    assert written == [
+        ".ocrformer.jsonl",
+        "a.bmp.alto.xml",
+        "a.png.alto.xml",
+        "sub/.ocrformer.jsonl",
+        "sub/b.png.alto.xml",
+    ]
+
+    def done():
+        resumed = SidecarWriter(str(tmp_path / "out"), "alto", resume=True)
+        return {item.relative: resumed.is_done(item) for item in find([str(images)], recursive=True)}
+
+    assert done() == {"a.bmp": True, "a.png": True, "broken.png": False, "sub/b.png": True}
+    os.utime(images / "a.png", (1, 1))  # another version, older than its transcript
+    (tmp_path / "out" / "sub" / "b.png.alto.xml").unlink()
+    assert done() == {"a.bmp": True, "a.png": False, "broken.png": False, "sub/b.png": False}
+
+
+def test_sidecars_of_other_options_are_not_taken_for_done(tmp_path):
+    Image.new("L", (40, 20), 255).save(tmp_path / "a.png")
+    (item,) = find([str(tmp_path)])
+    options = {"resume": True, "settings": {"model": "default"}}
+    with ThreadPoolExecutor(1) as executor:
+        for results in transcriber(executor).run(Windows([item])):
+            SidecarWriter(None, "txt", **options).write(results)
+    assert SidecarWriter(None, "txt", **options).is_done(item)
+    assert not SidecarWriter(None, "alto", **options).is_done(item)
+    other = options | {"settings": {"model": "mine"}}
+    with pytest.raises(OutputError, match=r"a.png.txt: made with other options \(model default; use them, or"):
+        SidecarWriter(None, "txt", **other).is_done(item)
+    assert not SidecarWriter(None, "txt", **other, overwrite=True).is_done(item)
+
+
+def test_sidecars_are_known_from_anywhere(tmp_path, monkeypatch):
+    """And a corrected one stays as it is."""
+    Image.new("L", (40, 20), 255).save(tmp_path / "a.png")
+    for folder, place in ((tmp_path, "a.png"), (tmp_path.parent, str(tmp_path)), (tmp_path, ".")):
+        monkeypatch.chdir(folder)
+        writer = SidecarWriter(None, "txt", resume=True)
+        with ThreadPoolExecutor(1) as executor:
+            for results in transcriber(executor).run(Windows(find([place]), writer.is_done)):
+                assert place == "a.png"
+                writer.write(results)
+        (tmp_path / "a.png.txt").write_text("corrected")
+    os.utime(tmp_path / "a.png", (1, 1))
+    assert not SidecarWriter(None, "txt", resume=True).is_done(next(find(["a.png"])))
+
+
+def test_sidecars_of_another_folder_are_none_of_this_one(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (40, 20), 255).save(tmp_path / name / "a.png")
+    with ThreadPoolExecutor(1) as executor:
+        writer = SidecarWriter(str(tmp_path / "out"), "txt", resume=True)
+        for results in transcriber(executor).run(Windows(find([str(tmp_path / "one")]), writer.is_done)):
+            writer.write(results)
+    other = SidecarWriter(str(tmp_path / "out"), "txt", resume=True)
+    assert [other.is_done(item) for item in find([str(tmp_path / "two")])] == [False]
+
+
+def test_a_sidecar_that_cannot_be_written_is_a_row(tmp_path):
+    """The others go on: names may be too long with their ending, and a folder may be in the way."""
+    images = tmp_path / "in"
+    images.mkdir()
+    for name in ("a.png", "b" * 251 + ".png", "c.png"):
+        Image.new("L", (40, 20), 255).save(images / name)
+    (tmp_path / "out" / "c.png.txt").mkdir(parents=True)
+    writer = SidecarWriter(str(tmp_path / "out"), "txt", resume=False)
+    with ThreadPoolExecutor(1) as executor:
+        windows = Windows(map(writer.admit, find([str(images)])))
+        results = [result for window in transcriber(executor).run(windows) for result in window]
+    writer.write(results)
+    assert [result.rows[0].error is None for result in results] == [True, False, False]
+    assert "too long" in results[1].rows[0].error and "is a folder" in results[2].rows[0].error
+    assert (tmp_path / "out" / "a.png.txt").is_file()
+
+
+def test_members_of_one_name_have_no_file_each(tmp_path):
+    writer = SidecarWriter(str(tmp_path / "out"), "txt", resume=False)
+    first, again = (Item("a.zip/x.png", "a.zip/x.png", data=data) for data in (b"1", b"2"))
+    assert writer.admit(first).error is None and "is for a.zip/x.png already" in writer.admit(again).error
+
+
+def test_pages_cannot_climb_out_of_the_output_folder(tmp_path):
+    writer = SidecarWriter(str(tmp_path / "out"), "txt", resume=False)
+    assert writer.target(Item("x", "../../etc/passwd")) == f"{tmp_path}/out/etc/passwd.txt"
+    beside = SidecarWriter(None, "txt", resume=False).admit(Item("a.zip/b.png", "a.zip/b.png", data=b""))
+    assert "beside a member of an archive" in beside.error

@@ -57,7 +57,6 @@ class JournalWriter:
         self.failed = 0
         self._settings = {"format": form, "characters": characters, **(settings or {})}
         self._entries: list[Entry] = []
-        self._recovered = 0  # how many of them earlier runs made
         make_ready(str(path))
         self._resumed = resume and path.exists()
         if self._resumed:
@@ -119,8 +118,7 @@ class JournalWriter:
         else:
             put(str(self.path), header(self.form))
         self._write_journal()
-        self._drop_stale()
-        self._recovered = len(self._entries)
+        self._drop_stale(tried_again=True)
 
     def _check(self) -> None:
         """Whether the file holds what was written: to go on would cut what somebody has changed."""
@@ -142,14 +140,10 @@ class JournalWriter:
         except (ValueError, TypeError, AttributeError):
             raise OutputError(f"{self.journal}: damaged; cannot resume, use --overwrite to start anew") from None
 
-    def _drop_stale(self) -> None:
-        """Leave out rows of items of which a newer version was read, or which were out of reach and tried again."""
+    def _drop_stale(self, *, tried_again: bool = False) -> None:
+        """Leave out rows of items that were read in a newer version; of those out of reach too, if they are tried again."""
         newest = {entry[0]: entry[1:3] for entry in self._entries}
-        tried = {entry[0] for entry in self._entries[self._recovered :]}
-        stale = [
-            newest[entry[0]] != entry[1:3] or (entry[1:3] == _NEVER and index < self._recovered and entry[0] in tried)
-            for index, entry in enumerate(self._entries)
-        ]
+        stale = [newest[entry[0]] != entry[1:3] or (tried_again and entry[1:3] == _NEVER) for entry in self._entries]
         if not any(stale):
             return
         content = self.path.read_bytes()

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ocrformer.journal import JournalWriter, OutputError
-from ocrformer.sources import find
+from ocrformer.sources import Item, find
 from ocrformer.transcribe import Windows
 from ocrformer.writers import Destination, open_writer
 from tests.running import run, transcriber
@@ -81,6 +81,17 @@ def test_what_was_out_of_reach_is_read_on_resuming(tmp_path):
             assert len(items) - windows.skipped == fresh
     finally:
         memory.rm("/store", recursive=True)
+
+
+def test_a_listing_that_failed_leaves_nothing_once_it_works(tmp_path):
+    out = tmp_path / "out.jsonl"
+    for items in ([Item("s3://store", "store", error="s3://store: no answer")], [Item("s3://store/a", "a", data=b"")]):
+        writer = JournalWriter(out, "jsonl", resume=out.exists())
+        with ThreadPoolExecutor(1) as executor:
+            for results in transcriber(executor).run(Windows(items, writer.is_done)):
+                writer.write(results)
+        writer.close()
+    assert [json.loads(line)["file"] for line in out.read_text().splitlines()] == ["s3://store/a"]
 
 
 def test_resuming_needs_the_journal(tmp_path):

@@ -109,6 +109,11 @@ class Charset:
         """Whether every modern Hangul syllable can be spelt."""
         return not self.missing("각힣")
 
+    @cached_property
+    def space(self) -> int:
+        """Id of the space."""
+        return self._ids[" "]
+
     def missing(self, text: str) -> list[str]:
         """Characters of normalised text that have no id, sorted."""
         return sorted(set(decompose(normalise(text))) - set(self._ids))

@@ -18,10 +18,11 @@ from ocrformer.image import ImageError, Pixels, load
 from ocrformer.label_tables import DatasetError as DatasetError
 from ocrformer.label_tables import csv_rows, json_rows, tab_rows
 from ocrformer.remote import is_url
-from ocrformer.sources import open_picture
+from ocrformer.sources import is_there, open_picture
 
 _TABLES = ("labels.tsv", "labels.csv", "labels.jsonl", "metadata.jsonl", "metadata.csv", "gt.txt", "labels.txt")
-_IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".bin.png", ".nrm.png")
+_IMAGES = (*".png .jpg .jpeg .tif .tiff .bmp .webp .gif .jp2 .avif .pgm .pbm .ppm".split(), ".bin.png", ".nrm.png")
+_ENDINGS = (*_IMAGES, *map(str.upper, _IMAGES))
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _file_sample(image: Path | str, text: str) -> Sample:
 def _pair(label: Path) -> Sample:
     """A `.gt.txt` file and its picture: same name with an image ending, `.bin.png` and `.nrm.png` included."""
     base = label.name.removesuffix(".gt.txt")
-    image = next((label.with_name(base + end) for end in _IMAGES if label.with_name(base + end).is_file()), None)
+    image = next((label.with_name(base + end) for end in _ENDINGS if label.with_name(base + end).is_file()), None)
     if image is None:
         raise DatasetError(f"{label}: no picture {base}.png (.jpg, .tif, .bin.png, ...) beside it")
     try:
@@ -115,7 +116,13 @@ def _table(table: Path) -> list[Sample]:
         raise DatasetError(f"{table}: not UTF-8 text") from None
     rows = {".jsonl": json_rows, ".csv": csv_rows}.get(table.suffix.lower(), tab_rows)
     found = rows(table, content)
-    return [_file_sample(name if is_url(name) else table.parent / name, text) for name, text in found]
+    return [_file_sample(_named_in(table, name), text) for name, text in found]
+
+
+def _named_in(table: Path, name: str) -> Path | str:
+    """A picture beside the table, or else from where the program runs, as results name it."""
+    beside = table.parent / name
+    return name if is_url(name) or (is_there(name) and not is_there(str(beside))) else beside
 
 
 def _lmdb(folder: Path) -> list[Sample]:
@@ -185,6 +192,6 @@ def _xml(path: Path) -> list[Sample]:
 def _beside(xml: Path, name: str) -> Path:
     """The page picture, beside the XML file or in the folder above (PAGE files often lie in `page/`), or as named."""
     for place in (xml.parent / name, xml.parent.parent / name, Path(name), xml.parent / Path(name).name):
-        if place.is_file():
+        if name and is_there(str(place)):
             return place
     raise DatasetError(f"{xml}: the page picture {name!r} is neither beside it nor in the folder above")

@@ -156,7 +156,7 @@ def _from_array(array: npt.NDArray[np.generic], max_pixels: int, name: str) -> P
     _check_size(array.shape[1], array.shape[0], max_pixels, name)
     if array.dtype.kind not in "buif":
         raise ImageError(f"{name}: dtype {array.dtype} is not a number", "bad_array")
-    scaled = array if array.dtype == np.uint8 else _scale_depth(array.astype(np.float32))
+    scaled = array if array.dtype == np.uint8 and array.max() > 1 else _scale_depth(array.astype(np.float32))
     return _from_pil(Image.fromarray(np.ascontiguousarray(scaled)), max_pixels, name)
 
 

@@ -141,7 +141,7 @@ class JournalWriter:
             raise OutputError(f"{self.journal}: damaged; cannot resume, use --overwrite to start anew") from None
 
     def _drop_stale(self, *, tried_again: bool = False) -> None:
-        """Leave out rows of items that were read in a newer version; of those out of reach too, if they are tried again."""
+        """Leave out rows of items read in a newer version, and of those out of reach if they are tried again."""
         newest = {entry[0]: entry[1:3] for entry in self._entries}
         stale = [newest[entry[0]] != entry[1:3] or (tried_again and entry[1:3] == _NEVER) for entry in self._entries]
         if not any(stale):

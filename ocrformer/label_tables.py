@@ -24,15 +24,14 @@ def tab_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
     """
     lines = [(number, line) for number, line in enumerate(_lines(content), 1) if line.strip()]
     heading = lines[0][1].lower().split("\t") if lines else []
-    name, text = _column(heading, _IMAGE_KEYS), _column(heading, _TEXT_KEYS)
-    named = name is not None and text is not None
+    named, name, text = _columns(heading)
     columns = len(heading) if named and len(heading) > 2 else 2
     for number, line in lines[1 if named else 0 :]:
         cells = line.split("\t", columns - 1)
-        if len(cells) < columns:
+        if len(cells) <= max(name, text):  # later ones are empty where an editor has cut off white space
             expected = "<TAB>".join(heading if columns > 2 else ("file", "text"))
             raise DatasetError(f"{table}:{number}: expected {expected}, found {line[:60]!r}")
-        yield cells[name or 0], cells[1 if text is None else text]
+        yield cells[name], cells[text]
 
 
 def _lines(content: str) -> list[str]:
@@ -48,15 +47,18 @@ def csv_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
     except csv.Error as error:
         raise DatasetError(f"{table}:{reader.line_num}: no well-formed CSV ({error})") from None
     heading = [cell.strip().lower() for cell in rows[0][1]] if rows else []
-    name, text = _column(heading, _IMAGE_KEYS), _column(heading, _TEXT_KEYS)
-    for number, row in rows[1:] if name is not None and text is not None else rows:
-        if len(row) <= max(name or 0, text if text is not None else 1):
+    named, name, text = _columns(heading)
+    for number, row in rows[1 if named else 0 :]:
+        if len(row) <= max(name, text):
             raise DatasetError(f"{table}:{number}: expected a file and a text, found {row!r}")
-        yield row[name or 0], row[text if text is not None else 1]
+        yield row[name], row[text]
 
 
-def _column(heading: Sequence[str], names: Sequence[str]) -> int | None:
-    return next((heading.index(name) for name in names if name in heading), None)
+def _columns(first: Sequence[str]) -> tuple[bool, int, int]:
+    """Whether the first row is a heading, and the columns of names and texts; one word of it may well be a label."""
+    name = next((first.index(key) for key in _IMAGE_KEYS if key in first), None)
+    text = next((first.index(key) for key in _TEXT_KEYS if key in first), None)
+    return (False, 0, 1) if name is None or text is None else (True, name, text)
 
 
 def json_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:

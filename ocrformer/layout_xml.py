@@ -7,10 +7,14 @@ from functools import lru_cache
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from ocrformer.image import ImageError, Pixels, load
+from ocrformer.image import ImageError, Pixels
+from ocrformer.sources import open_picture
 
 _ALTO_PARTS = {"String": "", "SP": " ", "HYP": "-"}
 """What a line of ALTO consists of, and what a part says that has no content."""
+
+_MAX_PAGE_PIXELS = 89_000_000
+"""A page has more pixels than a line: A3 at 600 dpi has 70 million. Pillow warns of still more."""
 
 Corners = tuple[int, int, int, int]
 """Left, top, right, bottom, in pixels."""
@@ -68,7 +72,7 @@ def _around(points: Sequence[tuple[float, ...]]) -> Corners:
 @lru_cache(maxsize=4)
 def _page(image: Path) -> Pixels:
     """A page picture: its lines are cut one after the other."""
-    return load(image)
+    return open_picture(str(image), _MAX_PAGE_PIXELS)
 
 
 def cut(image: Path, box: Corners) -> Pixels:

@@ -25,7 +25,7 @@ from ocrformer.long_lines import MAX_WIDTH, split
 from ocrformer.model import network
 from ocrformer.model.network import Bundle, WeightsError
 from ocrformer.onnx_encoder import choose_encoder
-from ocrformer.reading import Placed, Reading, joined, verdict
+from ocrformer.reading import Placed, Reading, joined, tidied, verdict
 from ocrformer.recogniser import Encoder, Recogniser
 from ocrformer.second_look import second_look
 from ocrformer.workers import Workers
@@ -134,7 +134,7 @@ class OCRformer:
             ImageError: If a picture cannot be read; nothing is read then. To go on without it, call `prepare` on each
                 picture and `read_prepared` on those that could be prepared.
         """
-        if isinstance(images, str | bytes | os.PathLike):
+        if isinstance(images, str | bytes | os.PathLike) or _is_one_picture(images):
             raise TypeError("read takes a list of pictures, not one: read([picture])")
         return self.read_prepared(self._workers.map(self.prepare, images), options)
 
@@ -186,7 +186,7 @@ class OCRformer:
     def _read_once(self, rows: Sequence[Pixels], options: DecodeOptions) -> list[Placed]:
         pieces = [split(line) for line in rows]
         results = iter(self._read_pieces([piece.pixels for parts in pieces for piece in parts], options))
-        return [joined(parts, [next(results) for _ in parts]) for parts in pieces]
+        return [tidied(joined(parts, [next(results) for _ in parts]), self.charset.space) for parts in pieces]
 
     def _read_pieces(self, lines: Sequence[Pixels], options: DecodeOptions) -> list[Reading]:
         def read(bunch: list[Group]) -> list[Reading]:
@@ -226,6 +226,11 @@ class OCRformer:
             return found
         _, tops = framed(line, len(rows))
         return [in_picture(box, tops, rows=len(rows), height=len(line)) for box in found]
+
+
+def _is_one_picture(images: object) -> bool:
+    """Whether it is an array of one picture; one of many would have rows of pictures."""
+    return isinstance(images, np.ndarray) and (images.ndim == 2 or (images.ndim == 3 and images.shape[2] in (3, 4)))
 
 
 def _return_memory() -> None:

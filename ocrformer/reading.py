@@ -51,6 +51,28 @@ def joined(pieces: list[Piece], readings: list[Reading]) -> Placed:
     return Reading(ids, log_probs, (where / STRIDE).astype(np.int64), ctc_ids), where
 
 
+def tidied(placed: Placed, space: int) -> Placed:
+    """Without the spaces that a text has not: at its ends, and behind another; what they cost stays in the line's sum.
+
+    Seldom are there any, but where spaces and little else are allowed.
+    """
+    reading, columns = placed
+    kept = _inner(reading.ids, space)
+    if len(kept) == len(reading.ids):
+        return placed
+    ids, log_probs = reading.ids, reading.log_probs
+    rest = np.float32(log_probs.sum() - log_probs[kept].sum())
+    seen = [reading.ctc_ids[index] for index in _inner(reading.ctc_ids, space)]
+    tidy = Reading([ids[index] for index in kept], np.append(log_probs[kept], rest), reading.frames[kept], seen)
+    return tidy, columns[kept]
+
+
+def _inner(ids: list[int], space: int) -> list[int]:
+    """Places of the ids that are no space at the beginning, behind another, or at the end."""
+    kept = [index for index, i in enumerate(ids) if i != space or (index and ids[index - 1] != space)]
+    return kept[:-1] if kept and ids[kept[-1]] == space else kept
+
+
 def verdict(reading: Reading) -> tuple[str, str]:
     """Status of a line, and the reason if it is `suspect`.
 

@@ -175,5 +175,5 @@ def _allowed_ids(charset: Charset, allowed: str) -> list[int]:
     Raises:
         CharsetError: If the model cannot write one of them.
     """
-    space = [charset.encode("a b")[1]] if " " in allowed else []
+    space = [charset.space] if " " in allowed else []
     return sorted({*charset.encode(allowed), *space})

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ocrformer.archives import ARCHIVES, DAMAGE, is_tar, is_zip, member, tar_members, zip_members
-from ocrformer.image import ImageError, Pixels, load, load_pages
+from ocrformer.image import MAX_PIXELS, ImageError, Pixels, load, load_pages
 from ocrformer.magic import looks_like_image
 from ocrformer.remote import SourceError, content, is_url, listed
 
@@ -171,14 +171,21 @@ def count(places: Iterable[str], *, recursive: bool = False) -> int | None:
     return total
 
 
-def open_picture(name: str) -> Pixels:
+def is_there(name: str) -> bool:
+    """Whether there is a file on disk in which `open_picture` would look for a picture of that name."""
+    base, mark, number = name.rpartition("#")
+    names = (name, base) if mark and number.isdecimal() else (name,)
+    return any(is_file(str(place)) for name in names for place in (name, *Path(name).parents))
+
+
+def open_picture(name: str, max_pixels: int = MAX_PIXELS) -> Pixels:
     """The picture (H, W) that rows of results call so: a file, `archive/member`, a page `scan.tif#2`, or a URL.
 
     Raises:
         ImageError: If it cannot be read.
     """
     if is_file(name):
-        return load(name)
+        return load(name, max_pixels=max_pixels)
     base, mark, number = name.rpartition("#")
     paged = mark and number.isdecimal()
     data, page = None if paged and is_url(name) else _data(name), 1
@@ -186,7 +193,8 @@ def open_picture(name: str) -> Pixels:
         data, page = _data(base), int(number)
     if data is None:
         return load(name)  # which says that there is none
-    found = next(itertools.islice(load_pages(data, name=name), max(0, page - 1), None), None)
+    pages = load_pages(data, max_pixels=max_pixels, name=name)
+    found = next(itertools.islice(pages, max(0, page - 1), None), None)
     if found is None or page < 1:
         raise ImageError(f"{name}: there is no page {page}", "unreadable_file")
     return found

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
 from ocrformer.cli import main
+from ocrformer.image import load
 from ocrformer.model.network import save
 from tests.conftest import ROOT, tiny_bundle
 
@@ -195,3 +196,18 @@ def test_synth_needs_sensible_input(tmp_path):
     result = CliRunner().invoke(main, ["synth", "--fonts", str(tmp_path), "-o", str(tmp_path / "out")])
     assert result.exit_code == 2
     assert "no usable font" in result.output
+
+
+def test_broken_exif_is_no_word_to_the_user(tmp_path):
+    """Pillow warns of it, and reads the picture."""
+    exif = Image.Exif()
+    exif[0x010E] = "a description of some length"
+    Image.new("L", (60, 20), 255).save(tmp_path / "a.jpg", exif=exif)
+    whole = (tmp_path / "a.jpg").read_bytes()
+    broken = whole.replace(b"\x00\x01\x01\x0e", b"\x00\x09\x01\x0e")  # nine entries where there is one
+    (tmp_path / "a.jpg").write_bytes(broken)
+    with pytest.warns(UserWarning, match="Corrupt EXIF data"):
+        load(tmp_path / "a.jpg")
+    command = [sys.executable, "-m", "ocrformer", "read", str(tmp_path / "a.jpg")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (result.returncode, result.stderr) == (0, "")

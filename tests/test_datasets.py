@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+from pathlib import Path
 
 import fsspec
 import numpy as np
@@ -111,7 +112,7 @@ def test_lines_are_cut_from_page_and_alto(tmp_path, xml, text, shape):
     ("name", "content", "says"),
     [
         ("labels.csv", 'a.png,"x\nb.png,y\n', r"labels\.csv:2: no well-formed CSV"),
-        ("labels.tsv", "file\ttext\tstatus\na.png\tx\n", r"labels\.tsv:2: expected file<TAB>text<TAB>status"),
+        ("labels.tsv", "file\ttext\tstatus\na.png\n", r"labels\.tsv:2: expected file<TAB>text<TAB>status"),
         ("labels.tsv", "a.png\tx\nno tab here\n", r"labels\.tsv:2: expected file<TAB>text"),
         ("labels.jsonl", '{"file": "a.png"}\n', r"labels\.jsonl:1: expected an object"),
         ("labels.csv", "only one\n", r"labels\.csv:1: expected a file and a text"),
@@ -220,6 +221,54 @@ def test_corrected_rows_of_archives_and_pages_are_labels(tmp_path, kind):
     for sample in load_samples(tmp_path):
         with pytest.raises(ImageError):
             sample.open()
+
+
+def test_results_written_elsewhere_name_their_pictures_from_here(tmp_path, monkeypatch):
+    picture(tmp_path / "scans" / "a.png", 90)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    Path("out/rows.jsonl").write_text('{"file": "scans/a.png", "text": "one"}\n{"file": "lost.png", "text": "two"}\n')
+    found, lost = load_samples("out/rows.jsonl")
+    assert found.open().shape == (20, 90)
+    assert lost.name == "out/lost.png"  # beside the table, where labels lie
+
+
+@pytest.mark.parametrize("word", ["Image", "File", "Path", "filename", "text"])
+@pytest.mark.parametrize("form", ["tsv", "csv"])
+def test_a_label_that_is_a_word_of_headings_makes_no_heading(tmp_path, word, form):
+    mark = {"tsv": "\t", "csv": ","}[form]
+    (tmp_path / f"labels.{form}").write_text(f"1.png{mark}{word}\n2.png{mark}cat\n")
+    assert [(Path(s.name).name, s.text) for s in load_samples(tmp_path)] == [("1.png", word), ("2.png", "cat")]
+
+
+def test_results_whose_empty_last_cells_were_cut_off(tmp_path):
+    table = tmp_path / "rows.tsv"
+    table.write_text("file\ttext\tconfidence\tstatus\tmilliseconds\terror\na.png\tfoo\t0.9\tok\n")
+    assert [sample.text for sample in load_samples(table)] == ["foo"]
+
+
+def test_endings_in_capitals_have_a_pair(tmp_path):
+    picture(tmp_path / "line1.png").rename(tmp_path / "line1.PNG")
+    picture(tmp_path / "line2.pgm")
+    for name in ("line1", "line2"):
+        (tmp_path / f"{name}.gt.txt").write_text(name)
+    assert [sample.open().shape for sample in load_samples(tmp_path)] == [(20, 80)] * 2
+
+
+def test_own_page_files_of_a_tiff_find_their_page(tmp_path):
+    pages = [Image.new("L", (60 + 10 * i, 20), 255) for i in range(2)]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    line = Line("word", 0.9, "ok", ())
+    xml = as_document([Row(str(tmp_path / "scan.tif#2"), line, None, 70, 20)], "page")
+    (tmp_path / "scan.tif#2.page.xml").write_text(xml)
+    (sample,) = load_samples(tmp_path)
+    assert (sample.text, sample.open().shape) == ("word", (20, 70))
+
+
+def test_pages_may_be_larger_than_lines(tmp_path):
+    Image.new("1", (7100, 9950), 1).save(tmp_path / "page.png")
+    (tmp_path / "page.xml").write_text(PAGE.replace("p.png", "page.png"))
+    assert load_samples(tmp_path)[0].open().shape == (21, 51)
 
 
 def test_labels_may_name_remote_pictures(tmp_path):

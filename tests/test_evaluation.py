@@ -89,6 +89,7 @@ def test_wrong_use(tmp_path, data):
     assert CliRunner().invoke(main, ["evaluate", "--data", str(tmp_path)]).exit_code == 2
     missing = CliRunner().invoke(main, ["evaluate", "--data", str(data), "--model", "none.safetensors"])
     assert missing.exit_code == 2 and "no such weights" in missing.output
+    assert CliRunner().invoke(main, ["evaluate", "--data", str(data), "--html", "-"]).exit_code == 2
 
 
 def test_what_cannot_be_measured_is_one_sentence(models, tmp_path):

@@ -90,8 +90,9 @@ def test_exif_rotation_is_honoured():
         REFERENCE.astype(np.uint16) * 257,
         REFERENCE.astype(np.float64) / 255,
         np.dstack([np.zeros_like(REFERENCE)] * 3 + [255 - REFERENCE]),
+        (REFERENCE > 127).astype(np.uint8),
     ],
-    ids=["grey", "one channel", "rgb", "bool", "16 bit", "float", "alpha"],
+    ids=["grey", "one channel", "rgb", "bool", "16 bit", "float", "alpha", "mask"],
 )
 def test_arrays_are_taken_too(array):
     assert ((load(array) > 127) == (REFERENCE > 127)).mean() > 0.995

@@ -50,6 +50,12 @@ def test_every_mode_reads_by_it(weights, mode):
     assert together == [reader.read([picture], DecodeOptions(mode=mode))[0].text for picture in pictures]
 
 
+def test_a_place_that_cannot_be_written_is_said_before_the_work(weights, tmp_path):
+    result = CliRunner().invoke(main, ["export", "--model", str(weights), "-o", str(tmp_path)])
+    assert result.exit_code == 2 and "is a folder; name a file in it" in result.output
+    assert not list(tmp_path.parent.glob("*.part"))
+
+
 def test_default_weights_read_the_samples_alike(tmp_path):
     target = tmp_path / "default.onnx"
     assert CliRunner().invoke(main, ["export", "-o", str(target)]).exit_code == 0

@@ -86,6 +86,15 @@ def test_allowed_characters_are_a_constraint_not_a_filter(reader):
     for mode in MODES:
         for line in reader.read(pictures(5), DecodeOptions(mode=mode, allowed="0123456789 ")):
             assert set(line.text) <= set("0123456789 ")
+            assert "".join(character.text for character in line.characters) == line.text
+            assert (line.status == "empty") == (not line.text) or line.status == "suspect"
+
+
+def test_one_array_is_not_many(reader):
+    for shape in ((32, 90), (32, 90, 3)):
+        with pytest.raises(TypeError, match=r"read\(\[picture\]\)"):
+            reader.read(np.zeros(shape, np.uint8))
+    assert len(reader.read(np.full((2, 32, 90), 255, np.uint8))) == 2
 
 
 def test_unknown_allowed_characters_are_an_error(reader):

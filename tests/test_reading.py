@@ -5,7 +5,7 @@ import pytest
 
 from ocrformer.image import PAPER
 from ocrformer.long_lines import split
-from ocrformer.reading import Reading, joined, verdict
+from ocrformer.reading import Reading, joined, tidied, verdict
 
 
 def reading(text, seen):
@@ -40,3 +40,19 @@ def test_doubt_of_all_pieces_counts():
     whole, columns = joined(pieces, empty)
     assert whole.ids == [] and not len(columns)
     assert whole.log_probs.sum() == pytest.approx(-0.5 * len(pieces))
+
+
+@pytest.mark.parametrize(
+    ("text", "tidy"), [("  a  b ", "a b"), ("a b", "a b"), ("   ", ""), ("", ""), (" a", "a"), ("a   ", "a")]
+)
+def test_spaces_that_no_text_has_are_left_out_but_cost_what_they_cost(text, tidy):
+    ids = list(map(ord, text))
+    log_probs = -np.arange(len(text) + 1, dtype=np.float32)
+    before = Reading(ids, log_probs, np.arange(len(text)), ids)
+    after, columns = tidied((before, np.arange(len(text)) + 0.5), ord(" "))
+    assert "".join(map(chr, after.ids)) == tidy
+    assert after.ids == after.ctc_ids
+    assert len(columns) == len(after.frames) == len(after.ids) == len(after.log_probs) - 1
+    assert after.log_probs.sum() == log_probs.sum()
+    assert [text[frame] for frame in after.frames] == list(tidy)
+    assert verdict(after)[0] == ("ok" if tidy else "empty")

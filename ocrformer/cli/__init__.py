@@ -34,6 +34,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may know fewer letters than texts have
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # Pillow's; the limit here is another
+    warnings.filterwarnings("ignore", message="Corrupt EXIF data")  # the picture is read all the same
 
 
 for command in (attend, bench, calibrate, data, evaluate, export, read, serve, synth, train):

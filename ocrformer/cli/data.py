@@ -34,11 +34,12 @@ def check(path: str, model: str, sheet: str | None) -> None:
     from ocrformer.inspection import inspect, summary
     from ocrformer.journal import make_ready
     from ocrformer.model.network import load
+    from ocrformer.reader import weights_path
 
     if sheet:
         make_ready(sheet)
     samples = load_samples(path)
-    bundle = load(_weights(model))
+    bundle = load(weights_path(model))
     found = inspect(samples, bundle.charset, bundle.network.config.height)
     for line in summary(found):
         click.echo(line)
@@ -66,9 +67,3 @@ def distort(path: str, output: str, lines: int) -> None:
 
     for name, number in written(path, Path(output), lines):
         click.echo(f"{name}: {number} lines")
-
-
-def _weights(name: str) -> str:
-    from ocrformer.reader import weights_path
-
-    return str(weights_path(name))

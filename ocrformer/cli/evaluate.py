@@ -40,6 +40,8 @@ def evaluate(
     PATH is a folder or file in any of the formats that `ocrformer data check` knows. Exit status: 0 all pictures were
     read, 1 some could not be, 2 wrong use.
     """
+    if html == "-":
+        raise click.UsageError("--html needs the name of a file")
     need("rapidfuzz", "train")
     from ocrformer import evaluation
     from ocrformer.datasets import load_samples

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from ocrformer.cli.extras import need
+from ocrformer.cli.extras import need, plainly
 
 
 @click.command()
 @click.option("--model", default="default", show_default=True, metavar="FILE", help="Weights to export.")
 @click.option("-o", "--output", metavar="FILE", help="ONNX file to write. [beside the weights]")
 @click.option("--int8", is_flag=True, help="Matrices of eight-bit integers: smaller, faster on some processors.")
+@plainly()
 def export(model: str, output: str | None, int8: bool) -> None:
     """Write the encoder for onnxruntime, for processors on which torch is slow (they have neither AVX2 nor bfloat16).
 
@@ -20,13 +21,15 @@ def export(model: str, output: str | None, int8: bool) -> None:
     """
     need("onnxscript", "onnx")
     from ocrformer.export import export as write
-    from ocrformer.model.network import WeightsError, load
+    from ocrformer.journal import make_ready
+    from ocrformer.model.network import load
     from ocrformer.reader import weights_path
 
     weights = weights_path(model)
     target = Path(output) if output else weights.with_suffix(".onnx")
+    make_ready(str(target))
     try:
         write(load(weights).network, target, precision="int8" if int8 else "float32")
-    except (WeightsError, OSError) as error:
-        raise click.UsageError(str(error)) from None
+    except OSError as error:
+        raise click.UsageError(f"{target}: cannot write there ({error.strerror or error})") from None
     click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")

@@ -10,6 +10,11 @@ import numpy as np
 from ocrformer import metrics
 from ocrformer.model.network import Bundle
 
+
+class CalibrationError(ValueError):
+    """Lines that tell nothing of confidences, in one sentence."""
+
+
 Judged = tuple[Sequence[float], Sequence[bool]]
 """Confidences, and whether what they stand for is right."""
 
@@ -25,9 +30,13 @@ def fit_temperature(confidences: Sequence[float], right: Sequence[bool], present
         confidences: Of lines, as read at the `present` temperature.
         right: Whether each line has no error.
         present: Temperature of the model that read them.
+
+    Raises:
+        CalibrationError: If they are of one kind.
     """
     if len(set(right)) < 2:
-        raise ValueError("calibration needs lines that were read right and lines that were not")
+        counts = f"here {sum(right)} of {len(right)} are read right"
+        raise CalibrationError(f"calibration needs lines that are read right and lines that are not; {counts}")
     scores = np.log(np.clip(np.array(confidences, np.float64), 1e-300, 1.0)) * present
     verdicts = np.array(right, bool)
 

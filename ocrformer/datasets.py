@@ -17,12 +17,12 @@ from ocrformer import layout_xml
 from ocrformer.image import ImageError, Pixels, load
 from ocrformer.label_tables import DatasetError as DatasetError
 from ocrformer.label_tables import csv_rows, json_rows, tab_rows
+from ocrformer.magic import ENDINGS
 from ocrformer.remote import is_url
 from ocrformer.sources import is_there, open_picture
 
 _TABLES = ("labels.tsv", "labels.csv", "labels.jsonl", "metadata.jsonl", "metadata.csv", "gt.txt", "labels.txt")
-_IMAGES = (*".png .jpg .jpeg .tif .tiff .bmp .webp .gif .jp2 .avif .pgm .pbm .ppm".split(), ".bin.png", ".nrm.png")
-_ENDINGS = (*_IMAGES, *map(str.upper, _IMAGES))
+_ENDINGS = (*ENDINGS, ".bin.png", ".nrm.png", *map(str.upper, ENDINGS))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,10 @@ import re
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"GIF8", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP")
 
 
+ENDINGS = tuple(".png .jpg .jpeg .tif .tiff .bmp .webp .gif .jp2 .avif .pbm .pgm .ppm".split())
+"""How names of pictures end, where content does not decide."""
+
+
 def looks_like_image(head: bytes) -> bool:
     """Whether a file that begins so (16 bytes suffice) claims to be a picture in a supported format."""
     portable = re.match(rb"P[1-6]\s+[\d#]|P[1-6]#", head)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL.Image import Image
 
 from ocrformer.attention_map import Attention, attend
 from ocrformer.batching import Group, bunches, collate
@@ -134,13 +135,15 @@ class OCRformer:
             ImageError: If a picture cannot be read; nothing is read then. To go on without it, call `prepare` on each
                 picture and `read_prepared` on those that could be prepared.
         """
-        if isinstance(images, str | bytes | os.PathLike) or _is_one_picture(images):
+        if _is_one_picture(images):
             raise TypeError("read takes a list of pictures, not one: read([picture])")
         return self.read_prepared(self._workers.map(self.prepare, images), options)
 
     def read_prepared(self, lines: Sequence[Pixels], options: DecodeOptions | None = None) -> list[Line]:
         """Read lines that `prepare` made, in order; the same line gives the same text alone and in any batch."""
         options = options or DecodeOptions()
+        if not isinstance(options, DecodeOptions):
+            raise TypeError(f"options are DecodeOptions(...), not {type(options).__name__}")
         rows, readings = self._read_rows([framed(line, self.network.config.height)[0] for line in lines], options)
         if len(lines) >= _MANY:
             _return_memory()
@@ -229,8 +232,10 @@ class OCRformer:
 
 
 def _is_one_picture(images: object) -> bool:
-    """Whether it is an array of one picture; one of many would have rows of pictures."""
-    return isinstance(images, np.ndarray) and (images.ndim == 2 or (images.ndim == 3 and images.shape[2] in (3, 4)))
+    """Whether it is no list but what a list should hold; an array of many pictures has one more dimension."""
+    if isinstance(images, np.ndarray):
+        return images.ndim == 2 or (images.ndim == 3 and images.shape[2] in (3, 4))
+    return images is None or isinstance(images, str | bytes | os.PathLike | Image)
 
 
 def _return_memory() -> None:

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ocrformer import ctc, decoding
 from ocrformer.beam import beam
-from ocrformer.charset import Charset
+from ocrformer.charset import Charset, CharsetError
 from ocrformer.config import DecodeOptions
 from ocrformer.decoding import Hypothesis
 from ocrformer.hardware import fast_bfloat16, fast_eight_bits
@@ -173,7 +173,9 @@ def _allowed_ids(charset: Charset, allowed: str) -> list[int]:
     """Ids of the permitted characters.
 
     Raises:
-        CharsetError: If the model cannot write one of them.
+        CharsetError: If there is none, or the model cannot write one of them.
     """
+    if not allowed:
+        raise CharsetError("the allowed characters are none at all")
     space = [charset.space] if " " in allowed else []
     return sorted({*charset.encode(allowed), *space})

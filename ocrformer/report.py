@@ -6,12 +6,14 @@ import heapq
 import itertools
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ocrformer.display import picture_url
 from ocrformer.image import Pixels
+from ocrformer.journal import OutputError
 from ocrformer.outputs import as_record
-from ocrformer.pages import fill
+from ocrformer.pages import data_of, fill
 from ocrformer.remote import is_url
 from ocrformer.rows import Row
 from ocrformer.transcribe import Result, Summary
@@ -29,7 +31,7 @@ class Report:
         self.most, self.folder = most, folder
         self._count = itertools.count()
         self._kept: list[tuple[float, int, dict[str, Any]]] = []
-        self._seen = 0
+        self._seen = self._earlier = 0
 
     def add(self, results: Sequence[Result]) -> None:
         """Take lines that are more doubtful than those kept."""
@@ -43,10 +45,28 @@ class Report:
                 elif entry[0] > self._kept[0][0]:
                     heapq.heapreplace(self._kept, (*entry, self._record(row, line)))
 
+    def go_on(self, page: str) -> None:
+        """Take over the lines of an earlier run's page.
+
+        Raises:
+            OutputError: If it is no such page.
+        """
+        try:
+            before = data_of(Path(page).read_text("utf-8"))
+            sure = [-1.0 if row["confidence"] is None else float(row["confidence"]) for row in before["rows"]]
+            kept = [(-s, next(self._count), dict(row)) for s, row in zip(sure, before["rows"], strict=True)]
+            self._seen = len(kept) + int(before["omitted"])
+        except (ValueError, TypeError, LookupError, OSError):
+            raise OutputError(f"{page}: is no report to go on with; name another file, or --overwrite it") from None
+        self._kept, self._earlier = kept, len(kept)
+        heapq.heapify(self._kept)
+
     def page(self, summary: Summary) -> str:
         """The page, most doubtful lines first."""
-        rows = [record for _, _, record in sorted(self._kept, key=lambda kept: (-kept[0], kept[1]))]
-        return fill("report.html", {"summary": str(summary), "omitted": self._seen - len(rows), "rows": rows})
+        again = {record["file"] for _, number, record in self._kept if number >= self._earlier}
+        kept = [one for one in self._kept if one[1] >= self._earlier or one[2]["file"] not in again]
+        rows = [record for _, _, record in sorted(kept, key=lambda one: (-one[0], one[1]))]
+        return fill("report.html", {"summary": str(summary), "omitted": self._seen - len(self._kept), "rows": rows})
 
     def _record(self, row: Row, line: Pixels | None) -> dict[str, Any]:
         record = as_record(row)

@@ -6,13 +6,13 @@ import glob
 import itertools
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ocrformer.archives import ARCHIVES, DAMAGE, is_tar, is_zip, member, tar_members, zip_members
 from ocrformer.image import MAX_PIXELS, ImageError, Pixels, load, load_pages
-from ocrformer.magic import looks_like_image
+from ocrformer.magic import ENDINGS, looks_like_image
 from ocrformer.remote import SourceError, content, is_url, listed
 
 _HEAD = 512  # bytes of a file that tell its kind
@@ -50,13 +50,26 @@ class Item:
         return content(self.name) if is_url(self.name) else Path(self.name).read_bytes()
 
 
-def find(places: Iterable[str], *, recursive: bool = False) -> Iterator[Item]:
+PassOver = Callable[[str], object]
+"""Told of each file that is no item."""
+
+
+def find(places: Iterable[str], *, recursive: bool = False, pass_over: PassOver = lambda _: None) -> Iterator[Item]:
     """Items of all places, in order; what a folder holds sorted by name.
 
-    A file that is named is always an item, even if it is no picture; in folders and archives what does not begin like a
-    picture is passed over. A place that does not exist, a folder that cannot be listed and a URL that cannot be opened
-    are items with the reason.
+    A file that is named is always an item, even if it is no picture; in folders and archives what neither begins like a
+    picture nor is called like one is passed over. A place that does not exist, a folder that cannot be listed and a URL
+    that cannot be opened are items with the reason.
     """
+    for item in _found(places, recursive):
+        if isinstance(item, Item):
+            yield item
+        else:
+            pass_over(item)
+
+
+def _found(places: Iterable[str], recursive: bool) -> Iterator[Item | str]:
+    """Items, and names of what is passed over."""
     for place in places:
         if is_url(place):
             try:
@@ -108,14 +121,19 @@ def _walk(folder: str, recursive: bool) -> Iterator[str | Item]:
         yield Item(folder, folder, error=f"{folder}: cannot list folder ({error.strerror})")
         return
     visible = [entry for entry in entries if not entry.name.startswith(".")]
-    yield from (entry.path for entry in visible if is_file(entry.path))
+    yield from (entry.path for entry in visible if is_file(entry.path) or _leads_nowhere(entry.path))
     if recursive:
         for entry in visible:
             if entry.is_dir(follow_symlinks=False):
                 yield from _walk(entry.path, recursive)
 
 
-def _expand(path: str, relative: str, *, named: bool) -> Iterator[Item]:
+def _leads_nowhere(path: str) -> bool:
+    """Whether it is a link called like a picture whose file is gone."""
+    return path.lower().endswith(ENDINGS) and os.path.lexists(path) and not os.path.exists(path)  # noqa: PTH110 - pathlib raises
+
+
+def _expand(path: str, relative: str, *, named: bool) -> Iterator[Item | str]:
     try:
         status = Path(path).stat()
         regular = stat.S_ISREG(status.st_mode)
@@ -127,11 +145,15 @@ def _expand(path: str, relative: str, *, named: bool) -> Iterator[Item]:
     whole = Item(path, relative, status.st_size, status.st_mtime_ns, None if regular else head)
     if is_zip(head) or is_tar(path, head):
         yield from _members(whole, zip_members(path) if is_zip(head) else tar_members(path))
-    elif looks_like_image(head) or named:
-        yield whole
+    else:
+        yield whole if named or _is_picture(path, head) else path
 
 
-def _members(archive: Item, contents: Iterator[tuple[str, bytes | str]]) -> Iterator[Item]:
+def _is_picture(name: str, head: bytes) -> bool:
+    return looks_like_image(head) or name.lower().endswith(ENDINGS)
+
+
+def _members(archive: Item, contents: Iterator[tuple[str, bytes | str]]) -> Iterator[Item | str]:
     """Pictures of an archive in archive order, read here because compressed archives only read forwards."""
     path = archive.name
     try:
@@ -139,13 +161,13 @@ def _members(archive: Item, contents: Iterator[tuple[str, bytes | str]]) -> Iter
             member = replace(archive, name=f"{path}/{name}", relative=f"{archive.relative}/{name}")
             if isinstance(content, str):
                 yield replace(member, error=f"{path}/{name}: {content}")
-            elif looks_like_image(content[:_HEAD]):
-                yield replace(member, data=content)
+            else:
+                yield replace(member, data=content) if _is_picture(name, content[:_HEAD]) else member.name
     except DAMAGE as error:
         yield replace(archive, error=f"{path}: damaged archive, what follows in it is lost ({error})")
 
 
-def _find_remote(url: str, recursive: bool) -> Iterator[Item]:
+def _find_remote(url: str, recursive: bool) -> Iterator[Item | str]:
     for found in listed(url, recursive=recursive):
         relative = found.relative or Path(found.name).name
         if any(part.startswith(".") for part in Path(relative).parts):
@@ -155,8 +177,8 @@ def _find_remote(url: str, recursive: bool) -> Iterator[Item]:
             head = content(found.name, _HEAD) if found.relative else b""  # what is named is fetched once
             if is_zip(head) or found.name.lower().endswith(ARCHIVES):
                 yield replace(item, error=f"{item.name}: archives are read from local files only; copy it here")
-            elif not found.relative or looks_like_image(head):
-                yield item
+            else:
+                yield item if not found.relative or _is_picture(found.name, head) else item.name
         except OSError as error:
             yield replace(item, error=f"{item.name}: cannot read ({error.strerror or error})")
 

@@ -56,7 +56,10 @@ async def parse(request: Request, max_images: int) -> Upload:
             images, values = [("image", await request.body())], {}
         else:
             raise RequestError(
-                415, "unsupported_media_type", "send multipart/form-data, an image/* body, or application/json"
+                415,
+                "unsupported_media_type",
+                f"send multipart/form-data, an image/* body, or application/json, not {kind or 'a body of no type'}; "
+                "curl needs -F images=@line.png, or -H 'Content-Type: image/png' beside --data-binary",
             )
     except ClientDisconnect:
         raise RequestError(400, "disconnected", "the client closed the connection") from None
@@ -64,9 +67,10 @@ async def parse(request: Request, max_images: int) -> Upload:
         raise RequestError(400, "no_images", "the request holds no image; send files in the field `images`")
     if len(images) > max_images:
         raise RequestError(413, "too_many_images", f"{len(images)} images are more than the limit of {max_images}")
-    unknown = sorted(set(request.query_params) - {*_OPTIONS, "view"})
+    known = (*_OPTIONS, "view") if request.url.path == "/attention" else _OPTIONS
+    unknown = sorted(set(request.query_params) - {*known})
     if unknown:
-        raise RequestError(400, "unexpected_field", f"unknown parameter {unknown[0]!r}: use {', '.join(_OPTIONS)}")
+        raise RequestError(400, "unexpected_field", f"unknown parameter {unknown[0]!r}: use {', '.join(known)}")
     return _upload(request, images, {**request.query_params, **values})
 
 

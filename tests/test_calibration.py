@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
 from ocrformer import OCRformer
-from ocrformer.calibration import calibration_of, cross_fitted, fit_temperature
+from ocrformer.calibration import CalibrationError, calibration_of, cross_fitted, fit_temperature
 from ocrformer.cli import main
 from ocrformer.model.network import save
 from tests.conftest import tiny_bundle
@@ -39,7 +39,7 @@ def test_no_part_helps_to_fit_its_own_temperature():
 
 
 def test_lines_of_one_kind_cannot_calibrate():
-    with pytest.raises(ValueError, match="right and lines that were not"):
+    with pytest.raises(CalibrationError, match="here 2 of 2 are read right"):
         fit_temperature([0.5, 0.6], [True, True])
 
 
@@ -50,9 +50,9 @@ def test_command_changes_confidences_alone(tmp_path):
     save(tmp_path / "m.safetensors", bundle)
     folder = tmp_path / "lines"
     folder.mkdir()
-    for index in range(12):
-        picture = Image.new("L", (60 + 20 * index, 32), 255)
-        ImageDraw.Draw(picture).text((4, 8), "x" * (3 + index), fill=0)
+    for index in range(60):
+        picture = Image.new("L", (60 + 4 * index, 32), 255)
+        ImageDraw.Draw(picture).text((4, 8), "x" * (3 + index // 5), fill=0)
         picture.save(folder / f"{index}.png")
     pictures = sorted(folder.glob("*.png"))
     before = OCRformer.from_pretrained(tmp_path / "m.safetensors", "cpu").read(pictures)
@@ -63,14 +63,14 @@ def test_command_changes_confidences_alone(tmp_path):
     arguments = ["--model", model, "--data", str(folder), "-o", calibrated_model]
     result = CliRunner().invoke(main, ["calibrate", *arguments])
     assert result.exit_code == 0, result.output
-    assert "fitted on 12 lines" in result.output
+    assert "fitted on 60 lines" in result.output
     calibrated = OCRformer.from_pretrained(tmp_path / "c.safetensors", "cpu")
     assert calibrated.temperature != 1.0
     assert calibrated.bundle.details["CER on lines"].endswith(" %")
     after = calibrated.read(pictures)
     assert [line.text for line in after] == [line.text for line in before]
     for one, other in zip(before, after, strict=True):
-        assert other.confidence == pytest.approx(one.confidence ** (1 / calibrated.temperature), rel=1e-3)
+        assert other.confidence == pytest.approx(one.confidence ** (1 / calibrated.temperature), rel=1e-3, abs=1e-5)
 
 
 def test_wrong_use_is_one_sentence(tmp_path):
@@ -92,19 +92,32 @@ def labelled(folder: Path, count: int, wrong: int) -> None:
 def test_folders_of_the_same_name_are_all_used_and_missing_pictures_tell(tmp_path):
     places = [tmp_path / "a" / "lines", tmp_path / "b" / "lines"]
     for place in places:
-        labelled(place, 4, wrong=2)
+        labelled(place, 30, wrong=2)
     (places[1] / "3.png").unlink()
     save(tmp_path / "m.safetensors", replace(tiny_bundle(), details={"CER on other lines": "9 %"}))
     arguments = ["--model", str(tmp_path / "m.safetensors"), "-o", str(tmp_path / "c.safetensors")]
     result = CliRunner().invoke(main, ["calibrate", *arguments, "--data", str(places[0]), "--data", str(places[1])])
-    assert result.exit_code == 1 and "3.png" in result.output and "fitted on 7 lines" in result.output
+    assert result.exit_code == 1 and "3.png" in result.output and "fitted on 59 lines" in result.output
     details = OCRformer.from_pretrained(tmp_path / "c.safetensors", "cpu").bundle.details
     assert {key for key in details if key.startswith("CER")} == {f"CER on {place}" for place in places}
 
 
 def test_errors_in_one_part_alone_leave_the_worth_open(tmp_path):
-    labelled(tmp_path / "lines", 10, wrong=1)
+    labelled(tmp_path / "lines", 60, wrong=1)
     save(tmp_path / "m.safetensors", tiny_bundle())
     arguments = ["--model", str(tmp_path / "m.safetensors"), "--data", str(tmp_path / "lines")]
     result = CliRunner().invoke(main, ["calibrate", *arguments, "-o", str(tmp_path / "c.safetensors")])
     assert result.exit_code == 0 and "cannot be told" in result.output
+
+
+def test_a_few_lines_are_refused_and_inputs_kept(tmp_path):
+    labelled(tmp_path / "lines", 49, wrong=5)
+    save(tmp_path / "m.safetensors", tiny_bundle())
+    arguments = ["calibrate", "--model", str(tmp_path / "m.safetensors"), "--data", str(tmp_path / "lines")]
+    few = CliRunner().invoke(main, [*arguments, "-o", str(tmp_path / "c.safetensors")])
+    assert few.exit_code == 2 and "50 labelled lines or more, found 49" in few.output
+    for place in (tmp_path / "m.safetensors", tmp_path / "lines" / "labels.tsv"):
+        before = place.read_bytes()
+        refused = CliRunner().invoke(main, [*arguments, "-o", str(place)])
+        assert refused.exit_code == 2 and "would replace what is read" in refused.output
+        assert place.read_bytes() == before

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -211,3 +212,32 @@ def test_broken_exif_is_no_word_to_the_user(tmp_path):
     command = [sys.executable, "-m", "ocrformer", "read", str(tmp_path / "a.jpg")]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_ctrl_c_before_anything_is_read_is_130():
+    program = "import click, ocrformer.cli as cli\ndef main(**_): raise click.Abort()\ncli.main = main\ncli.run()"
+    assert subprocess.run([sys.executable, "-c", program], timeout=120).returncode == 130
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("OCRFORMER_BATCH", "abc", "OCRFORMER_BATCH must be a number, got 'abc'"),
+        ("OCRFORMER_DEVICE", "tpu", "cannot read on device 'tpu'"),
+        ("OCRFORMER_RUNTIME", "bogus", "bogus"),
+        ("OCRFORMER_MODEL", "nope", "nope: no such weights file"),
+        ("", "", "cannot listen on 127.0.0.1, port"),
+    ],
+)
+def test_a_server_that_cannot_work_is_not_begun(model, variable, value, says):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1] if not variable else 65000
+        environment = os.environ | {"OCRFORMER_MODEL": str(model)} | ({variable: value} if variable else {})
+        command = [sys.executable, "-m", "ocrformer", "serve", "--port", str(port)]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 2 and says in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_folder_is_no_weights_file(tmp_path):
+    result = CliRunner().invoke(main, ["evaluate", "--data", str(ROOT / "samples"), "--model", str(tmp_path)])
+    assert result.exit_code == 2 and "is a folder; name the weights file in it" in result.output

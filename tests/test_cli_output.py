@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from ocrformer.cli import main
 from ocrformer.cli.progress import progress
 from ocrformer.model.network import save
+from ocrformer.pages import data_of
 from tests.conftest import ROOT, tiny_bundle
 
 
@@ -215,12 +216,43 @@ def test_pages_of_a_picture_are_not_replaced_unasked(read, tmp_path):
     assert first.stat().st_mtime_ns == written
 
 
-def test_a_report_is_not_replaced_by_one_of_fewer_lines(read):
-    read("a.png", "-f", "csv", "-o", "rows.csv", "--report", "page.html", code=0)
-    page = Path("page.html").read_bytes()
-    options = ["-f", "csv", "-o", "rows.csv", "--resume", "--report", "page.html"]
-    assert "lines that this run reads" in read("a.png", "b.png", *options, code=2).stderr
-    assert Path("page.html").read_bytes() == page
+def test_a_resumed_report_shows_the_lines_of_all_runs(read):
+    whole = ["-o", "whole.csv", "--report", "whole.html"]
+    read("a.png", "b.png", *whole, code=0)
+    options = ["-o", "rows.csv", "--resume", "--report", "page.html"]
+    read("a.png", *options, code=0)
+    assert "kept 1 of an earlier run" in read("a.png", "b.png", *options, code=0).stderr
+    os.utime("a.png", (1, 1))
+    read("a.png", "b.png", *options, code=0)  # read again, shown once
+    pages = [data_of(Path(page).read_text("utf-8")) for page in ("page.html", "whole.html")]
+    assert sorted(map(json.dumps, pages[0]["rows"])) == sorted(map(json.dumps, pages[1]["rows"]))
+    assert pages[0]["omitted"] == 0
+    Path("page.html").write_text("something else")
+    assert "no report to go on with" in read("a.png", *options, code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [("a.csv", "file,text"), ("a.TSV", "file\ttext"), ("a.json", "[\n"), ("a.html", "<?xml"), ("a", "{")],
+)
+def test_the_ending_of_the_output_tells_its_format(read, name, begins):
+    read("a.png", "b.png", ".", "-o", name, code=0)
+    assert Path(name).read_text("utf-8").startswith(begins)
+
+
+def test_xml_may_be_of_two_kinds(read):
+    assert "--format alto or --format page" in read("a.png", "-o", "a.xml", code=2).stderr
+
+
+def test_what_is_no_picture_is_counted_and_nothing_at_all_is_an_error(read):
+    Path("inner").mkdir()
+    Path("inner/notes.txt").write_text("no picture")
+    Path("inner/broken.png").write_text("called one")
+    some = read("inner", code=1)
+    assert "broken.png: not an image" in some.stderr and "passed over 1 other files" in some.stderr
+    Path("inner/broken.png").unlink()
+    nothing = read("inner", code=2)
+    assert "inner: no pictures there; --recursive looks into folders within" in nothing.stderr
 
 
 def test_names_that_are_no_text_come_through_standard_input(model, tmp_path):

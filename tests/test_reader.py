@@ -91,9 +91,13 @@ def test_allowed_characters_are_a_constraint_not_a_filter(reader):
 
 
 def test_one_array_is_not_many(reader):
-    for shape in ((32, 90), (32, 90, 3)):
+    for one in (np.zeros((32, 90), np.uint8), np.zeros((32, 90, 3), np.uint8), Image.new("L", (90, 32)), None, "a.png"):
         with pytest.raises(TypeError, match=r"read\(\[picture\]\)"):
-            reader.read(np.zeros(shape, np.uint8))
+            reader.read(one)
+    with pytest.raises(TypeError, match=r"DecodeOptions\(\.\.\.\), not dict"):
+        reader.read([], {"mode": "ctc"})
+    with pytest.raises(CharsetError, match="none at all"):
+        reader.read(pictures(1), DecodeOptions(allowed=""))
     assert len(reader.read(np.full((2, 32, 90), 255, np.uint8))) == 2
 
 

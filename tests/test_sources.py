@@ -34,8 +34,21 @@ def names(items):
 
 
 def test_folders_give_what_begins_like_a_picture_sorted(tree):
-    assert names(find([str(tree)])) == ["a.anything", "b.png"]
-    assert names(find([str(tree)], recursive=True)) == ["a.anything", "b.png", os.path.join("deep", "er", "c.png")]
+    passed_over: list[str] = []
+    here = [
+        "a.anything",
+        "b.png",
+        "fake.png",
+    ]  # what is called a picture is to be read, and its row says why it cannot be
+    assert names(find([str(tree)], pass_over=passed_over.append)) == here
+    assert passed_over == [str(tree / "notes.txt")]
+    assert names(find([str(tree)], recursive=True)) == [*here, os.path.join("deep", "er", "c.png")]
+
+
+def test_links_to_pictures_that_are_gone_are_items_with_the_reason(tree):
+    (tree / "gone.png").symlink_to(tree / "nowhere.png")
+    (gone,) = (item for item in find([str(tree)]) if item.relative == "gone.png")
+    assert "cannot open file" in gone.error
 
 
 def test_named_files_are_items_whatever_they_hold(tree):
@@ -171,7 +184,7 @@ def test_urls(tree):
         assert missing.error.startswith("memory://bucket/none.png: cannot read") and there.error is None
     finally:
         memory.rm("/bucket", recursive=True)
-    assert names(find([f"file://{tree}"])) == ["a.anything", "b.png"]
+    assert names(find([f"file://{tree}"])) == ["a.anything", "b.png", "fake.png"]
     (item,) = find(["nonsense://x"])
     assert "cannot open this kind of storage" in item.error
 
@@ -217,7 +230,7 @@ def test_what_only_begins_like_a_picture(tree):
     """Notes may begin with P1, and a tar with a folder called BMP."""
     (tree / "note.txt").write_text("P1 priority\n")
     (tree / "c.pgm").write_bytes(b"P5 2 2 255\n\0\0\0\0")
-    assert names(find([str(tree)])) == ["a.anything", "b.png", "c.pgm"]
+    assert names(find([str(tree)])) == ["a.anything", "b.png", "c.pgm", "fake.png"]
     with tarfile.open(tree / "bmp.tar", "w") as archive:
         archive.add(tree / "b.png", "BMP/b.png")
     assert names(find([str(tree / "bmp.tar")])) == ["bmp.tar/BMP/b.png"]
@@ -226,7 +239,7 @@ def test_what_only_begins_like_a_picture(tree):
 def test_links_that_lead_nowhere_are_passed_over(tree):
     (tree / "loop").symlink_to("loop")
     (tree / "gone").symlink_to("nowhere")
-    assert [item.error for item in find([str(tree)])] == [None, None]
+    assert names(find([str(tree)])) == ["a.anything", "b.png", "fake.png"]
 
 
 def test_counting(tree):
@@ -255,7 +268,7 @@ def test_a_cut_archive_does_not_hide_its_neighbours(tree):
     (tree / "whole.tar.gz").unlink()
     (tree / "aa.tar.gz").write_bytes(cut)
     items = {item.relative: item.error for item in find([str(tree)])}
-    assert set(items) == {"a.anything", "aa.tar.gz", "b.png"}
+    assert set(items) == {"a.anything", "aa.tar.gz", "b.png", "fake.png"}
     assert "damaged archive" in items["aa.tar.gz"] and items["b.png"] is None
 
 

@@ -45,9 +45,14 @@ def run() -> None:
     """The program: `main`, and an end without the half second that unloading torch's libraries takes."""
     code: int | str | None = 0
     try:
-        main(prog_name="ocrformer")
+        code = main(prog_name="ocrformer", standalone_mode=False)
     except SystemExit as stop:
         code = stop.code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.Abort:  # Ctrl-C
+        code = 130
     atexit._run_exitfuncs()
     with contextlib.suppress(OSError):
         sys.stdout.flush()

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ocrformer.cli.extras import apart
 from ocrformer.config import MODES, VIEWS, DecodeOptions
 
 
@@ -39,8 +40,7 @@ def attend(image: str, output: str, model: str, mode: str, device: str | None, *
 
     try:
         make_ready(output)
-        if Path(output).exists() and Path(image).exists() and Path(output).samefile(image):
-            raise click.UsageError(f"{output}: would replace the picture itself")
+        apart(output, image)
         attention = OCRformer.from_pretrained(model, device).attend(image, DecodeOptions(mode=mode))
         if kind == ".png":
             attention_pictures.sheet(attention, **shown).save(output)

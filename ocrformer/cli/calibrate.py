@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocrformer.cli.extras import called, need, plainly
+from ocrformer.cli.extras import apart, called, need, plainly
 
 if TYPE_CHECKING:
     from ocrformer.evaluation import Evaluation
 
+_FEWEST = 50  # lines; a temperature fitted on fewer is chance
 _FOLDS = 5  # parts of the documents; each is judged at a temperature fitted on the others
 
 
@@ -36,6 +37,7 @@ def calibrate(places: tuple[str, ...], model: str, output: str) -> None:
     from ocrformer.model.network import save
     from ocrformer.reader import OCRformer
 
+    apart(output, model, *places)
     make_ready(output)
     sets = {called(place, places): load_samples(place) for place in places}
     reader = OCRformer.from_pretrained(model)
@@ -44,10 +46,9 @@ def calibrate(places: tuple[str, ...], model: str, output: str) -> None:
         click.echo(f"ocrformer: {failure}", err=True)
     right = [bool(edits == 0) for edits in done.distances()[0]]
     sure = [line.confidence for line in done.lines]
-    try:
-        fitted = fit_temperature(sure, right, reader.temperature)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
+    if len(sure) < _FEWEST:
+        raise click.UsageError(f"calibration needs {_FEWEST} labelled lines or more, found {len(sure)}")
+    fitted = fit_temperature(sure, right, reader.temperature)
     save(output, calibrated(reader.bundle, fitted, error_rates(done, sets)))
     click.echo(f"{output}: temperature {reader.temperature:.3f} -> {fitted:.3f}, fitted on {len(sure)} lines")
     click.echo(_worth(done, sure, right, reader.temperature))
@@ -57,7 +58,7 @@ def calibrate(places: tuple[str, ...], model: str, output: str) -> None:
 
 def _worth(done: Evaluation, sure: list[float], right: list[bool], present: float) -> str:
     """A sentence on confidences at temperatures that the lines they are given to did not help to fit."""
-    from ocrformer.calibration import calibration_of, cross_fitted
+    from ocrformer.calibration import CalibrationError, calibration_of, cross_fitted
     from ocrformer.evaluation import characters_of
     from ocrformer.inspection import folds
 
@@ -65,8 +66,8 @@ def _worth(done: Evaluation, sure: list[float], right: list[bool], present: floa
     lines = [([sure[i] for i in part], [right[i] for i in part]) for part in parts]
     try:
         ratios = [temperature / present for temperature in cross_fitted(lines, present)]
-    except ValueError:
-        return "how well it went cannot be told: all lines with errors are of one part of the documents"
+    except CalibrationError:
+        return "how well it went cannot be told: there are too few documents with errors"
     before, after = calibration_of([(sure, right)], [1.0]), calibration_of(lines, ratios)
     characters = calibration_of([characters_of(done, part) for part in parts], ratios)
     return (

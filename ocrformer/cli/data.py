@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ocrformer.cli.extras import need, plainly
+from ocrformer.cli.extras import apart, need, plainly
 
 
 @click.group()
@@ -37,6 +37,7 @@ def check(path: str, model: str, sheet: str | None) -> None:
     from ocrformer.reader import weights_path
 
     if sheet:
+        apart(sheet, path)
         make_ready(sheet)
     samples = load_samples(path)
     bundle = load(weights_path(model))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ocrformer.cli.extras import called, need, plainly
+from ocrformer.cli.extras import apart, called, need, plainly
 from ocrformer.config import MODES, DecodeOptions
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def evaluate(
 
     for target in (as_json, html):
         if target and target != "-":
+            apart(target, *places, *models)
             make_ready(target)
     data = [(called(place, places), load_samples(place)) for place in places]
     readers = [OCRformer.from_pretrained(model, device, runtime) for model in models or ("default",)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ocrformer.cli.extras import need, plainly
+from ocrformer.cli.extras import apart, need, plainly
 
 
 @click.command()
@@ -27,6 +27,7 @@ def export(model: str, output: str | None, int8: bool) -> None:
 
     weights = weights_path(model)
     target = Path(output) if output else weights.with_suffix(".onnx")
+    apart(str(target), str(weights))
     make_ready(str(target))
     try:
         write(load(weights).network, target, precision="int8" if int8 else "float32")

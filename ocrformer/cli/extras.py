@@ -27,6 +27,16 @@ def plainly() -> Iterator[None]:
         raise click.UsageError(str(error)) from None
 
 
+def apart(output: str, *inputs: str) -> None:
+    """Refuse an output that is one of the inputs, or lies there already in a folder of inputs."""
+    target = Path(output)
+    if not target.exists():
+        return
+    for place in map(Path, inputs):
+        if place.exists() and (target.samefile(place) or place.resolve() in target.resolve().parents):
+            raise click.UsageError(f"{output}: would replace what is read; name another file")
+
+
 def called(place: str, places: Sequence[str]) -> str:
     """A data set's name; its whole path where two have the same name."""
     name = Path(place).absolute().name

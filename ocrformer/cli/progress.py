@@ -28,6 +28,17 @@ def progress(places: list[str], recursive: bool) -> Iterator[Any]:
         yield bar
 
 
+def closing_words(summary: Summary, kept: int, failed_before: int, passed_over: int) -> Iterator[str]:
+    """What a run says at its end; nothing where a single picture was read."""
+    if kept:
+        failed = f", of which {failed_before:,} failed" if failed_before else ""
+        yield f"kept {kept:,} of an earlier run{failed}"
+    if summary.statuses.total() > 1 or (summary.statuses.total() and kept):
+        yield str(summary)
+    if passed_over:
+        yield f"passed over {passed_over:,} other files, which are no pictures"
+
+
 def advancing(bar: Any, windows: Windows, summary: Summary) -> Callable[[int], None]:
     """A function that moves the bar on by finished items, and by those that were skipped since."""
     skipped = 0

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ocrformer.cli.extras import need
-from ocrformer.cli.progress import advancing, progress
+from ocrformer.cli.progress import advancing, closing_words, progress
 from ocrformer.cli.targets import output_format, writer_for
 from ocrformer.config import MODES, DecodeOptions
 from ocrformer.outputs import FORMATS
@@ -112,8 +112,12 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
     writer = writer_for(form, options)
     page = options["report"]
     report = Report(folder="." if is_url(page) else str(Path(page).parent)) if page else None
+    if report and options["resume"] and Path(page).is_file():
+        report.go_on(page)
     summary = Summary()
-    windows = Windows(map(writer.admit, find(places, recursive=options["recursive"])), writer.is_done)
+    passed_over: list[str] = []
+    items = find(places, recursive=options["recursive"], pass_over=passed_over.append)
+    windows = Windows(map(writer.admit, items), writer.is_done)
     with _engine(reader, decode, options) as engine, progress(places, options["recursive"]) as bar:
         advance = advancing(bar, windows, summary)
         for results in engine.run(windows):
@@ -126,10 +130,15 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
     writer.close()
     if report:
         put(options["report"], report.page(summary))
-    if summary.statuses.total() != 1:
-        click.echo(str(summary), err=True)
+    for sentence in closing_words(summary, windows.skipped, writer.failed, len(passed_over)):
+        click.echo(sentence, err=True)
     if stopped:
+        again = "; --resume goes on" if options["output"] or options["sidecars"] or options["output_dir"] else ""
+        click.echo(f"interrupted{again}", err=True)
         return 128 + stopped[0]
+    if not summary.statuses.total() + windows.skipped:
+        within = "" if options["recursive"] else "; --recursive looks into folders within folders"
+        raise SourceError(f"{places[0] if places else 'the list'}: no pictures there{within}")
     return 1 if summary.failed or writer.failed else 0
 
 

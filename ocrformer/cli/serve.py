@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -30,8 +33,25 @@ def serve(host: str, port: int, model: str | None, workers: int | None) -> None:
         environment["OCRFORMER_RUNTIME"] = str(Path(runtime).resolve())  # the service has a folder of its own
     if workers:
         environment["OCRFORMER_WORKERS"] = str(workers)
+    _check(root, environment, host, port)
     command = [sys.executable, "-m", "bentoml", "serve", target, "--host", host, "--port", str(port)]
     os.execvpe(sys.executable, [*command, "--working-dir", str(root)], environment)  # signals are for the server
+
+
+def _check(root: Path, environment: Mapping[str, str], host: str, port: int) -> None:
+    """End with a sentence where the server would begin again and again, or with a traceback."""
+    from ocrformer.reader import OCRformer
+
+    sys.path.insert(0, str(root))
+    try:
+        settings = importlib.import_module("service.settings").Settings.from_environment(environment)
+        OCRformer.from_pretrained(settings.model, settings.device or None, settings.runtime)
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            pass
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    except OSError as error:
+        raise click.UsageError(f"cannot listen on {host}, port {port} ({error.strerror or error})") from None
 
 
 def _service() -> tuple[Path, str]:

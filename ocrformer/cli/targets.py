@@ -27,9 +27,24 @@ def output_format(places: list[str], options: dict[str, Any]) -> str:
     if places and not any(map(exists, places)):
         raise SourceError(f"{places[0] or repr(places[0])}: no such file or folder")
     single = all(os.path.isfile(place) and not place.lower().endswith(ARCHIVES) for place in places)  # noqa: PTH113 - pathlib raises
-    form: str = options["form"] or ("txt" if single else "jsonl")
+    form: str = options["form"] or _by_name(options["output"] or "") or ("txt" if single else "jsonl")
     if form == "page" and not (options["sidecars"] or options["output_dir"]) and not (single and len(places) == 1):
         raise OutputError("PAGE describes one image a file: use --sidecars or --output-dir")
+    return form
+
+
+def _by_name(output: str) -> str | None:
+    """The format that the ending of the output's name stands for.
+
+    Raises:
+        OutputError: If it stands for two.
+    """
+    from ocrformer.journal import OutputError
+    from ocrformer.outputs import ENDINGS
+
+    form = next((form for ending, form in ENDINGS.items() if output.lower().endswith(ending)), None)
+    if form is None and output.lower().endswith(".xml"):
+        raise OutputError(f"{output}: XML of which kind? name it with --format alto or --format page")
     return form
 
 
@@ -47,9 +62,8 @@ def writer_for(form: str, options: dict[str, Any]) -> Writer:
         make_ready(report)
         if options["output"] and Path(report).absolute() == Path(options["output"]).absolute():
             raise OutputError(f"{report}: --output and --report must be two files")
-        if Path(report).is_file() and not options["overwrite"]:
-            hint = "name another one: it will show the lines that this run reads" if options["resume"] else ""
-            raise OutputError(f"{report} exists: {hint or 'use --overwrite to replace it'}")
+        if Path(report).is_file() and not (options["overwrite"] or options["resume"]):
+            raise OutputError(f"{report} exists: use --overwrite to replace it")
     return open_writer(_destination(form, options), sys.stdout)
 
 

@@ -173,6 +173,8 @@ def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Bu
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such weights file") from None
     except (OSError, SafetensorError) as error:
+        if Path(path).is_dir():
+            raise WeightsError(f"{path}: is a folder; name the weights file in it") from None
         raise WeightsError(f"{path}: not a readable safetensors file ({error})") from None
     if metadata.get("format") != _FORMAT:
         raise WeightsError(f"{path}: not OCRformer weights (format {metadata.get('format', 'missing')!r})")

@@ -17,3 +17,15 @@ def fill(page: str, data: Any) -> str:
     template = (files(__name__) / page).read_text("utf-8")
     embedded = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # cannot end the script element
     return template.replace("{{data}}", embedded)
+
+
+def data_of(page: str) -> Any:
+    """The data of a page that `fill` made.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    _, mark, rest = page.partition('id="data">')
+    if not mark:
+        raise ValueError("no page of this program")
+    return json.loads(rest.partition("</script>")[0])

@@ -241,3 +241,10 @@ def test_a_server_that_cannot_work_is_not_begun(model, variable, value, says):
 def test_a_folder_is_no_weights_file(tmp_path):
     result = CliRunner().invoke(main, ["evaluate", "--data", str(ROOT / "samples"), "--model", str(tmp_path)])
     assert result.exit_code == 2 and "is a folder; name the weights file in it" in result.output
+
+
+def test_a_picture_is_no_list_of_paths(model):
+    command = [sys.executable, "-m", "ocrformer", "read", "--model", str(model), "-"]
+    content = (ROOT / "samples" / "book-1.png").read_bytes()
+    result = subprocess.run(command, input=content, capture_output=True, timeout=120)
+    assert result.returncode == 2 and b"must be a list of paths" in result.stderr

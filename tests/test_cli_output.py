@@ -249,7 +249,7 @@ def test_what_is_no_picture_is_counted_and_nothing_at_all_is_an_error(read):
     Path("inner/notes.txt").write_text("no picture")
     Path("inner/broken.png").write_text("called one")
     some = read("inner", code=1)
-    assert "broken.png: not an image" in some.stderr and "passed over 1 other files" in some.stderr
+    assert "broken.png: not an image" in some.stderr and "no pictures: 1" in some.stderr
     Path("inner/broken.png").unlink()
     nothing = read("inner", code=2)
     assert "inner: no pictures there; --recursive looks into folders within" in nothing.stderr

@@ -36,7 +36,7 @@ def closing_words(summary: Summary, kept: int, failed_before: int, passed_over: 
     if summary.statuses.total() > 1 or (summary.statuses.total() and kept):
         yield str(summary)
     if passed_over:
-        yield f"passed over {passed_over:,} other files, which are no pictures"
+        yield f"passed over, as they are no pictures: {passed_over:,}"
 
 
 def advancing(bar: Any, windows: Windows, summary: Summary) -> Callable[[int], None]:

@@ -19,6 +19,7 @@ from ocrformer.cli.extras import need
 from ocrformer.cli.progress import advancing, closing_words, progress
 from ocrformer.cli.targets import output_format, writer_for
 from ocrformer.config import MODES, DecodeOptions
+from ocrformer.magic import looks_like_image
 from ocrformer.outputs import FORMATS
 from ocrformer.remote import SourceError, is_url
 
@@ -95,7 +96,10 @@ def _places(paths: tuple[str, ...]) -> Iterator[str]:
         if path == "-":
             if sys.stdin is None:
                 raise click.UsageError("standard input is closed")
-            yield from (line.rstrip("\r\n").removeprefix("\ufeff") for line in sys.stdin if line.strip())
+            lines = [line.rstrip("\r\n").removeprefix("\ufeff") for line in sys.stdin if line.strip()]
+            if lines and looks_like_image(os.fsencode(lines[0])[:16]):
+                raise click.UsageError("standard input must be a list of paths, not a picture")
+            yield from lines
         else:
             yield path
 

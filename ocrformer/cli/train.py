@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import warnings
+from argparse import ArgumentError
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,8 @@ def _from_scratch(more: list[str], options: dict[str, Any]) -> None:
     given = [part for name, places in own.items() if places for part in (name, json.dumps(places, ensure_ascii=False))]
     try:
         run(["fit", "-c", options["config"], *given, *more])
+    except ArgumentError as error:
+        raise click.UsageError(f"{' '.join(str(error).split())}; --print_config shows all options") from None
     except (DatasetError, FontError, ImageError, WeightsError, FileNotFoundError) as error:
         raise click.UsageError(str(error)) from None
 

@@ -152,6 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             LineData,
             args=list(arguments) if arguments is not None else None,
             seed_everything_default=0,
+            parser_kwargs={"exit_on_error": False, "fit": {"exit_on_error": False}},
             save_config_kwargs={"overwrite": True},
             trainer_defaults={
                 "max_epochs": -1,

@@ -76,6 +76,13 @@ def load(source: ImageSource, *, max_pixels: int = MAX_PIXELS, name: str | None 
     return next(_frames(source, max_pixels, name))
 
 
+def is_one_picture(source: object) -> bool:
+    """Whether it is a picture, or nothing, where a list is wanted; an array of many pictures has one more dimension."""
+    if isinstance(source, np.ndarray):
+        return source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (3, 4))
+    return source is None or isinstance(source, str | bytes | os.PathLike | Image.Image)
+
+
 def load_pages(
     source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None
 ) -> Iterator[Pixels]:

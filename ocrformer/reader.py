@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL.Image import Image
 
 from ocrformer.attention_map import Attention, attend
 from ocrformer.batching import Group, bunches, collate
@@ -20,7 +19,7 @@ from ocrformer.charset import Charset, normalise
 from ocrformer.config import DecodeOptions
 from ocrformer.framing import framed
 from ocrformer.hardware import fast_bfloat16, fast_eight_bits
-from ocrformer.image import MAX_PIXELS, ImageError, ImageSource, Pixels, load, prepare_whole
+from ocrformer.image import MAX_PIXELS, ImageError, ImageSource, Pixels, is_one_picture, load, prepare_whole
 from ocrformer.line import Box, Character, Line
 from ocrformer.long_lines import MAX_WIDTH, split
 from ocrformer.model import network
@@ -135,7 +134,7 @@ class OCRformer:
             ImageError: If a picture cannot be read; nothing is read then. To go on without it, call `prepare` on each
                 picture and `read_prepared` on those that could be prepared.
         """
-        if _is_one_picture(images):
+        if is_one_picture(images):
             raise TypeError("read takes a list of pictures, not one: read([picture])")
         return self.read_prepared(self._workers.map(self.prepare, images), options)
 
@@ -229,13 +228,6 @@ class OCRformer:
             return found
         _, tops = framed(line, len(rows))
         return [in_picture(box, tops, rows=len(rows), height=len(line)) for box in found]
-
-
-def _is_one_picture(images: object) -> bool:
-    """Whether it is no list but what a list should hold; an array of many pictures has one more dimension."""
-    if isinstance(images, np.ndarray):
-        return images.ndim == 2 or (images.ndim == 3 and images.shape[2] in (3, 4))
-    return images is None or isinstance(images, str | bytes | os.PathLike | Image)
 
 
 def _return_memory() -> None:

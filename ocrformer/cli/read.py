@@ -113,11 +113,11 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
     form = output_format(places, options)
     reader = _reader(options)
     decode = _decode_options(reader, options, boxes=options["characters"] or form in ("hocr", "alto", "page"))
-    writer = writer_for(form, options)
     page = options["report"]
     report = Report(folder="." if is_url(page) else str(Path(page).parent)) if page else None
     if report and options["resume"] and Path(page).is_file():
         report.go_on(page)
+    writer = writer_for(form, options)  # last: it opens files
     summary = Summary()
     passed_over: list[str] = []
     items = find(places, recursive=options["recursive"], pass_over=passed_over.append)

@@ -19,7 +19,7 @@ FORMATS = ("txt", "json", "jsonl", "csv", "tsv", *MARKUPS)
 """All output formats."""
 SUFFIXES = {"hocr": ".hocr", "alto": ".alto.xml", "page": ".page.xml"} | {f: f".{f}" for f in (*ROW_FORMATS, "json")}
 """File name endings of output files beside or mirroring the images."""
-ENDINGS = {".ndjson": "jsonl", ".html": "hocr"} | {suffix: form for form, suffix in SUFFIXES.items()}
+FORM_OF_ENDING = {".ndjson": "jsonl", ".html": "hocr"} | {suffix: form for form, suffix in SUFFIXES.items()}
 """Formats by the ending of an output file's name."""
 COLUMNS = ("file", "text", "confidence", "status", "milliseconds", "error")
 """Columns of CSV and TSV, keys of JSON."""

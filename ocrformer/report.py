@@ -16,7 +16,8 @@ from ocrformer.outputs import as_record
 from ocrformer.pages import data_of, fill
 from ocrformer.remote import is_url
 from ocrformer.rows import Row
-from ocrformer.transcribe import Result, Summary
+from ocrformer.summary import Summary
+from ocrformer.transcribe import Result
 
 
 class Report:

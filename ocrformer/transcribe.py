@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ocrformer.config import DecodeOptions
 from ocrformer.image import ImageError, Pixels, load_pages, prepare_whole
@@ -212,35 +212,3 @@ class Transcriber:
 
     def _finish(self, window: Window, futures: list[Future[_Pages]]) -> list[Result]:
         return self.read_window(window, itertools.chain.from_iterable(future.result() for future in futures))
-
-
-@dataclass
-class Summary:
-    """Counts of a run, for its closing line."""
-
-    statuses: Counter[str] = field(default_factory=Counter)
-    confidence: float = 0.0
-    started: float = field(default_factory=time.perf_counter)
-
-    def add(self, rows: Iterable[Row]) -> None:
-        """Count some rows."""
-        for row in rows:
-            self.statuses[row.status] += 1
-            self.confidence += row.line.confidence if row.line else 0.0
-
-    @property
-    def rate(self) -> float:
-        """Images per second so far."""
-        return self.statuses.total() / max(1e-9, time.perf_counter() - self.started)
-
-    @property
-    def failed(self) -> int:
-        """Images that could not be read."""
-        return self.statuses["failed"]
-
-    def __str__(self) -> str:
-        """One line: read, empty, suspect, failed, mean confidence, rate."""
-        read = self.statuses.total() - self.failed
-        mean = self.confidence / read if read else 0.0
-        counts = f"read {read:,}, of these empty {self.statuses['empty']:,} and suspect {self.statuses['suspect']:,}"
-        return f"{counts}; failed {self.failed:,}; mean confidence {mean:.3f}; {self.rate:,.0f} images/s"

@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import fsspec
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -18,14 +17,7 @@ from ocrformer.outputs import as_document
 from ocrformer.rows import Row
 from ocrformer.sources import find
 from ocrformer.transcribe import decode
-
-
-def picture(path, width=80, shade=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.full((20, width), 255, np.uint8)
-    pixels[5:15, 5:-5:6] = shade
-    Image.fromarray(pixels).save(path)
-    return path
+from tests.pictures import picture
 
 
 def texts(place):

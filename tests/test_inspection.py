@@ -4,7 +4,6 @@ import io
 import pickle
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -15,14 +14,7 @@ from ocrformer.datasets import Sample, load_samples
 from ocrformer.inspection import folds, frames_needed, inspect, split, summary
 from ocrformer.model.network import save
 from tests.conftest import tiny_bundle
-
-
-def picture(path, width=80, shade=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.full((20, width), 255, np.uint8)
-    pixels[5:15, 5:-5:6] = shade
-    Image.fromarray(pixels).save(path)
-    return path
+from tests.pictures import picture
 
 
 @pytest.fixture

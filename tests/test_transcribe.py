@@ -8,7 +8,8 @@ from PIL import Image
 from ocrformer import transcribe
 from ocrformer.report import Report
 from ocrformer.sources import Item, find
-from ocrformer.transcribe import Summary, Windows, stamp
+from ocrformer.summary import Summary
+from ocrformer.transcribe import Windows, stamp
 from tests.running import transcriber
 
 

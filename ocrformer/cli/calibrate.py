@@ -22,7 +22,7 @@ _FOLDS = 5  # parts of the documents; each is judged at a temperature fitted on 
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False), help="Weights file to write.")
 @plainly()
 def calibrate(places: tuple[str, ...], model: str, output: str) -> None:
-    """Fit the temperature of confidences on labelled lines that the model was not trained on.
+    """Fit the temperature of confidences on 50 or more labelled lines that the model was not trained on.
 
     How well it went is told by lines that are each judged at a temperature fitted on other documents. Only confidences
     change. The weights file also notes the character error rate on each of the sets, which `GET /model` tells. Exit

@@ -1,4 +1,4 @@
-"""The bar that `ocrformer read` shows on a terminal."""
+"""What `ocrformer read` says of its progress: a bar on a terminal, and some words at the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ocrformer.transcribe import Summary, Windows
+    from ocrformer.summary import Summary
+    from ocrformer.transcribe import Windows
 
 
 @contextmanager
@@ -28,15 +29,15 @@ def progress(places: list[str], recursive: bool) -> Iterator[Any]:
         yield bar
 
 
-def closing_words(summary: Summary, kept: int, failed_before: int, passed_over: int) -> Iterator[str]:
+def closing_words(summary: Summary, kept: int, failed_before: int) -> Iterator[str]:
     """What a run says at its end; nothing where a single picture was read."""
     if kept:
         failed = f", of which {failed_before:,} failed" if failed_before else ""
         yield f"kept {kept:,} of an earlier run{failed}"
     if summary.statuses.total() > 1 or (summary.statuses.total() and kept):
         yield str(summary)
-    if passed_over:
-        yield f"passed over, as they are no pictures: {passed_over:,}"
+    if summary.passed_over:
+        yield f"passed over, as they are no pictures: {summary.passed_over:,}"
 
 
 def advancing(bar: Any, windows: Windows, summary: Summary) -> Callable[[int], None]:

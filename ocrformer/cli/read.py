@@ -27,20 +27,31 @@ if TYPE_CHECKING:
     from ocrformer.cluster import RayTranscriber
     from ocrformer.reader import OCRformer
     from ocrformer.report import Report
-    from ocrformer.transcribe import Result, Summary, Transcriber
+    from ocrformer.summary import Summary
+    from ocrformer.transcribe import Result, Transcriber
     from ocrformer.writers import Writer
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("-r", "--recursive", is_flag=True, help="Go into folders within folders.")
-@click.option("-f", "--format", "form", type=click.Choice(FORMATS), help="[jsonl for folders and archives, else txt]")
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="[by the ending of --output; else jsonl for folders and archives, txt for pictures]",
+)
 @click.option("-o", "--output", metavar="FILE", help="Write to one file; - is standard output.")
 @click.option("--sidecars", is_flag=True, help="Write a file beside each image.")
 @click.option("--output-dir", metavar="DIR", help="Write a file per image into a mirror of the tree.")
 @click.option("--resume", is_flag=True, help="Go on where an earlier run stopped; finished images are skipped.")
 @click.option("--overwrite", is_flag=True, help="Replace an output file that exists.")
-@click.option("--report", metavar="FILE", help="Also write an HTML page of the most doubtful lines, for correction.")
+@click.option(
+    "--report",
+    metavar="FILE",
+    help="Also write an HTML page of the most doubtful lines, for correction; --resume adds to it.",
+)
 @click.option("--characters", is_flag=True, help="Add characters with confidences and boxes (JSON formats).")
 @click.option("--timing", is_flag=True, help="Note milliseconds per image (two runs then differ in them).")
 @click.option("--model", default="default", show_default=True, metavar="FILE", help="Weights to read with.")
@@ -108,7 +119,8 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
     from ocrformer.journal import put
     from ocrformer.report import Report
     from ocrformer.sources import find
-    from ocrformer.transcribe import Summary, Windows
+    from ocrformer.summary import Summary
+    from ocrformer.transcribe import Windows
 
     form = output_format(places, options)
     reader = _reader(options)
@@ -119,8 +131,7 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
         report.go_on(page)
     writer = writer_for(form, options)  # last: it opens files
     summary = Summary()
-    passed_over: list[str] = []
-    items = find(places, recursive=options["recursive"], pass_over=passed_over.append)
+    items = find(places, recursive=options["recursive"], pass_over=summary.pass_over)
     windows = Windows(map(writer.admit, items), writer.is_done)
     with _engine(reader, decode, options) as engine, progress(places, options["recursive"]) as bar:
         advance = advancing(bar, windows, summary)
@@ -134,7 +145,7 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
     writer.close()
     if report:
         put(options["report"], report.page(summary))
-    for sentence in closing_words(summary, windows.skipped, writer.failed, len(passed_over)):
+    for sentence in closing_words(summary, windows.skipped, writer.failed):
         click.echo(sentence, err=True)
     if stopped:
         again = "; --resume goes on" if options["output"] or options["sidecars"] or options["output_dir"] else ""

@@ -46,10 +46,10 @@ def _check(root: Path, environment: Mapping[str, str], host: str, port: int) -> 
     try:
         settings = importlib.import_module("service.settings").Settings.from_environment(environment)
         OCRformer.from_pretrained(settings.model, settings.device or None, settings.runtime)
-        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
-            pass
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
         raise click.UsageError(f"cannot listen on {host}, port {port} ({error.strerror or error})") from None
 

@@ -40,9 +40,9 @@ def _by_name(output: str) -> str | None:
         OutputError: If it stands for two.
     """
     from ocrformer.journal import OutputError
-    from ocrformer.outputs import ENDINGS
+    from ocrformer.outputs import FORM_OF_ENDING
 
-    form = next((form for ending, form in ENDINGS.items() if output.lower().endswith(ending)), None)
+    form = next((form for ending, form in FORM_OF_ENDING.items() if output.lower().endswith(ending)), None)
     if form is None and output.lower().endswith(".xml"):
         raise OutputError(f"{output}: XML of which kind? name it with --format alto or --format page")
     return form

@@ -56,7 +56,7 @@ class Buckets:
     """Widths of training batches, and how often each is drawn.
 
     Attributes:
-        widths: LabelledBatch widths in pixels.
+        widths: Batch widths in pixels.
         shares: How often each width is drawn, relative to the others.
         pixels: Width times number of lines of a batch over all ranks: cost and memory of every step are equal.
     """

@@ -43,7 +43,7 @@ class SyntheticConfig:
         korean: Share of Korean lines; their fonts are those of `fonts` that have Hangul.
         korean_text: Korean text files.
         seed: Everything drawn depends on it.
-        buckets: LabelledBatch widths.
+        buckets: Batch widths.
     """
 
     fonts: list[str] = field(default_factory=list)

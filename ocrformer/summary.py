@@ -1,0 +1,47 @@
+"""What a run of `ocrformer read` comes to, in numbers."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ocrformer.rows import Row
+
+
+@dataclass
+class Summary:
+    """Counts of a run, for its closing line."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    confidence: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+    passed_over: int = 0
+
+    def pass_over(self, name: str) -> None:
+        """Count a file that is no picture."""
+        self.passed_over += 1
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Count some rows."""
+        for row in rows:
+            self.statuses[row.status] += 1
+            self.confidence += row.line.confidence if row.line else 0.0
+
+    @property
+    def rate(self) -> float:
+        """Images per second so far."""
+        return self.statuses.total() / max(1e-9, time.perf_counter() - self.started)
+
+    @property
+    def failed(self) -> int:
+        """Images that could not be read."""
+        return self.statuses["failed"]
+
+    def __str__(self) -> str:
+        """One line: read, empty, suspect, failed, mean confidence, rate."""
+        read = self.statuses.total() - self.failed
+        mean = self.confidence / read if read else 0.0
+        counts = f"read {read:,}, of these empty {self.statuses['empty']:,} and suspect {self.statuses['suspect']:,}"
+        return f"{counts}; failed {self.failed:,}; mean confidence {mean:.3f}; {self.rate:,.0f} images/s"

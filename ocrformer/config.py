@@ -81,8 +81,8 @@ class DecodeOptions:
             Hangul, all syllables that the jamo of the given ones spell.
         boxes: Find out where each character is.
         beam_width: Hypotheses kept by `beam`.
-        second_look: In `joint` and `beam`, read crowded lines once more and wider, unsure ones once more and softer,
-            and keep the surer reading. The other modes take pictures as they are, so as to be compared.
+        second_look: In `joint` and `beam`, read crowded lines once more and wider, unsure ones once more softer and
+            once sharper, and keep the surest reading. The other modes take pictures as they are, so as to be compared.
         batch_pixels: Columns of pixels that go through the network at once; bounds memory, never changes a text.
     """
 
@@ -105,5 +105,5 @@ class DecodeOptions:
 
     @property
     def looks_twice(self) -> bool:
-        """Whether some lines are read in two ways."""
+        """Whether some lines are read in several ways."""
         return self.second_look and self.mode in ("joint", "beam")

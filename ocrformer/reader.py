@@ -27,7 +27,7 @@ from ocrformer.model.network import Bundle, WeightsError
 from ocrformer.onnx_encoder import choose_encoder
 from ocrformer.reading import Placed, Reading, joined, tidied, verdict
 from ocrformer.recogniser import Encoder, Recogniser
-from ocrformer.second_look import second_look
+from ocrformer.second_look import second_looks
 from ocrformer.workers import Workers
 
 _MANY = 256  # lines after which memory is given back
@@ -170,19 +170,22 @@ class OCRformer:
         return attend(self.network, self.charset, seen, reading.ids)
 
     def _read_rows(self, rows: Sequence[Pixels], options: DecodeOptions) -> tuple[list[Pixels], list[Placed]]:
-        """Read rows of pictures, some in two ways; the rows as they were read more surely, and what was read."""
+        """Read rows of pictures, some in several ways; the rows as they were read most surely, and what was read."""
         rows, readings = list(rows), self._read_once(rows, options)
         if not options.looks_twice:
             return rows, readings
-        others: dict[int, Pixels] = {}
-        for index, (reading, _) in enumerate(readings):
-            texts = [text for text, _, _ in self.charset.groups(reading.ids)]
-            other = second_look(rows[index], texts, reading.sureness)
-            if other is not None:
-                others[index] = other
-        for (index, other), again in zip(others.items(), self._read_once(list(others.values()), options), strict=True):
-            if again[0].sureness > readings[index][0].sureness:
-                rows[index], readings[index] = other, again
+        sureness = [reading.sureness(self.charset) for reading, _ in readings]
+        looks = [
+            (index, look)
+            for index, (reading, _) in enumerate(readings)
+            for look in second_looks(
+                rows[index], [text for text, _, _ in self.charset.groups(reading.ids)], sureness[index]
+            )
+        ]
+        for (index, look), again in zip(looks, self._read_once([look for _, look in looks], options), strict=True):
+            surer = again[0].sureness(self.charset)
+            if surer > sureness[index]:
+                rows[index], readings[index], sureness[index] = look, again, surer
         return rows, readings
 
     def _read_once(self, rows: Sequence[Pixels], options: DecodeOptions) -> list[Placed]:

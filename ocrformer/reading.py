@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ocrformer.charset import Charset
 from ocrformer.long_lines import Piece, join
 from ocrformer.model.network import STRIDE
 
@@ -26,10 +27,10 @@ class Reading:
     frames: npt.NDArray[np.int64]
     ctc_ids: list[int]
 
-    @property
-    def sureness(self) -> float:
-        """Mean log-probability of the ids, and of the end if there is one; least of all where nothing was read."""
-        return float(self.log_probs.mean()) if self.ids else -math.inf
+    def sureness(self, charset: Charset) -> float:
+        """Mean log-probability of a character, a Hangul syllable being one; least of all where nothing was read."""
+        characters = len(charset.groups(self.ids))
+        return float(self.log_probs.sum()) / characters if characters else -math.inf
 
 
 Placed = tuple[Reading, npt.NDArray[np.floating[Any]]]

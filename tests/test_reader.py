@@ -60,7 +60,7 @@ def test_the_decoder_is_asked_only_where_ctc_is_in_doubt(reader, monkeypatch):
     scores = [sum(np.log(max(c.confidence, 1e-9)) for c in line.characters) for line in by_ctc]
     border = float(np.median(scores))
     monkeypatch.setattr("ocrformer.recogniser._SURE", border)
-    monkeypatch.setattr("ocrformer.reader.second_look", lambda *_: None)
+    monkeypatch.setattr("ocrformer.reader.second_looks", lambda *_: [])
     asked = []
     verify = decoding.verify
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""Lines that are read in two ways: crowded ones and those that were read unsurely."""
+"""Lines that are read in several ways: crowded ones and those that were read unsurely."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import pytest
 from PIL import Image
 
 from ocrformer import DecodeOptions, OCRformer
+from ocrformer.charset import Charset
 from ocrformer.datasets import Sample, load_samples
 from ocrformer.image import Pixels
 from ocrformer.line import Line
 from ocrformer.metrics import score
-from ocrformer.second_look import second_look
+from ocrformer.reading import Reading
+from ocrformer.second_look import second_looks
 from tests.conftest import ROOT
 
 
@@ -23,25 +25,39 @@ def squeezed(reader: OCRformer, share: float) -> tuple[list[Sample], list[Pixels
 
 def test_only_crowded_lines_are_widened_and_not_by_much():
     line = np.zeros((32, 400), np.uint8)
-    assert second_look(line, [], -9.0) is None and second_look(line, "x" * 40, 0.0) is None
-    wider = second_look(line, "x" * 50, 0.0)
-    assert wider is not None and wider.shape == (32, round(50 * 2.2 * 1.25 * 4))
-    most = second_look(line, "x" * 300, 0.0)
-    assert most is not None and most.shape == (32, 640)
+    assert second_looks(line, [], -9.0) == [] and second_looks(line, "x" * 40, 0.0) == []
+    (wider,) = second_looks(line, "x" * 50, 0.0)
+    assert wider.shape == (32, round(50 * 2.2 * 1.25 * 4))
+    (widest,) = second_looks(line, "x" * 300, 0.0)
+    assert widest.shape == (32, 640)
 
 
 def test_syllables_need_more_room_than_letters():
     line = np.zeros((32, 400), np.uint8)
-    assert second_look(line, "e" * 30, 0.0) is None and second_look(line, "가" * 20, 0.0) is None
-    assert second_look(line, "가" * 30, 0.0) is not None
+    assert second_looks(line, "e" * 30, 0.0) == [] and second_looks(line, "가" * 20, 0.0) == []
+    assert len(second_looks(line, "가" * 30, 0.0)) == 1
 
 
-def test_lines_in_doubt_are_softened():
-    line = np.zeros((32, 400), np.uint8)
+def test_lines_in_doubt_are_softened_and_sharpened():
+    line = np.full((32, 400), 128, np.uint8)
     line[:, ::2] = 200
-    assert second_look(line, "text", -0.05) is None
-    softer = second_look(line, "text", -0.5)
-    assert softer is not None and softer.shape == (32, 340) and softer.std() < 0.5 * line.std()
+    assert second_looks(line, "text", -0.05) == []
+    softer, sharper = second_looks(line, "text", -0.5)
+    assert softer.shape == (32, 340) and softer.std() < 0.5 * line.std()
+    assert sharper.shape == (32, 400) and sharper.std() > 1.5 * line.std()
+
+
+def test_crowded_lines_in_doubt_are_looked_at_in_every_way():
+    assert len(second_looks(np.full((32, 400), 128, np.uint8), "x" * 50, -0.5)) == 3
+
+
+def test_doubt_is_counted_in_characters_not_in_the_ids_that_spell_them():
+    charset = Charset.default()
+    for text in ("가", "e"):
+        ids = charset.encode(text)
+        reading = Reading(ids, np.full(len(ids), -0.3 / len(ids), np.float32), np.zeros(len(ids), np.int64), ids)
+        assert reading.sureness(charset) == pytest.approx(-0.3)
+    assert Reading([], np.zeros(1, np.float32), np.zeros(0, np.int64), []).sureness(charset) == -np.inf
 
 
 @pytest.fixture(scope="module")

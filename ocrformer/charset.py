@@ -16,8 +16,6 @@ EOS = 2
 SPECIALS = 3
 """Ids below this are not characters."""
 
-_SYLLABLES, _LEAD, _VOWEL, _TAIL = 0xAC00, 0x1100, 0x1161, 0x11A7  # Unicode standard, section 3.12
-_VOWELS, _TAILS, _SYLLABLE_COUNT = 21, 28, 11172
 _SYLLABLE = re.compile("[가-힣]")
 _JAMO_SYLLABLE = re.compile("[\u1100-\u1112][\u1161-\u1175][\u11a8-\u11c2]?")
 
@@ -53,16 +51,9 @@ def normalise(text: str) -> str:
     return _SPACES.sub(" ", text).strip()
 
 
-def _spell(match: re.Match[str]) -> str:
-    index = ord(match[0]) - _SYLLABLES
-    lead, rest = divmod(index, _VOWELS * _TAILS)
-    vowel, tail = divmod(rest, _TAILS)
-    return chr(_LEAD + lead) + chr(_VOWEL + vowel) + (chr(_TAIL + tail) if tail else "")
-
-
 def decompose(text: str) -> str:
     """Hangul syllables to conjoining jamo (as NFD does); everything else, accented letters too, stays composed."""
-    return _SYLLABLE.sub(_spell, text)
+    return _SYLLABLE.sub(lambda match: unicodedata.normalize("NFD", match[0]), text)
 
 
 def compose(text: str) -> str:
@@ -111,8 +102,8 @@ class Charset:
 
     @cached_property
     def space(self) -> int:
-        """Id of the space."""
-        return self._ids[" "]
+        """Id of the space, or -1 if there is none."""
+        return self._ids.get(" ", -1)
 
     def missing(self, text: str) -> list[str]:
         """Characters of normalised text that have no id, sorted."""

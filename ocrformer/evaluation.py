@@ -120,13 +120,14 @@ def characters_of(evaluation: Evaluation, indices: Iterable[int] | None = None) 
 
 
 def error_rates(evaluation: Evaluation, sets: Mapping[str, Sequence[Sample]]) -> dict[str, float]:
-    """Character error rate on each of the sets of samples that were evaluated together."""
+    """Character error rate on each of the sets of samples that were evaluated together, and of which any was read."""
     edits, lengths = evaluation.distances()
     rates = {}
     for name, samples in sets.items():
         of_set = set(map(id, samples))
         inside = np.array([id(sample) in of_set for sample in evaluation.samples])
-        rates[name] = float(edits[inside].sum() / max(1.0, lengths[inside].sum()))
+        if inside.any():
+            rates[name] = float(edits[inside].sum() / max(1.0, lengths[inside].sum()))
     return rates
 
 

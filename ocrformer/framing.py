@@ -13,6 +13,7 @@ _FLAT = 0.15  # and at most that much in what is left as it is: rules, and what 
 _LONG = 4  # times as long as high: shorter print may be a hyphen or a lone letter, whose height tells nothing
 _DENSE = 0.8  # share of the rows between its first and its last that hold print, at least: rules have gaps between them
 _FILLED = 0.3  # likewise of columns: specks have wider ones
+_ENOUGH = 256  # rows by which heights are judged where there are more
 _MARGIN = 0.25  # heights of the print that are left above and below it
 
 
@@ -26,6 +27,8 @@ def height_for(grey: npt.NDArray[np.uint8], height: int) -> int:
         grey: (H, W) grey levels.
         height: Line height of the model.
     """
+    step = max(1, len(grey) // _ENOUGH)
+    grey = grey[::step, ::step]
     level, _ = _level(grey)
     kept = len(level)
     if _is_print(level):

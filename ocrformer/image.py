@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ MAX_PAGES = 10_000
 MAX_ASPECT = 512
 """A picture wider than this many times its height is not a text line."""
 MIN_WIDTH = 16
-"""Prepared lines are padded to this width."""
+"""Prepared lines are widened to this."""
 
 _FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _MIN_CONTRAST = 48  # grey levels that count as full ink at least: keeps paper noise from being blown up
@@ -73,35 +74,31 @@ def load(source: ImageSource, *, max_pixels: int = MAX_PIXELS, name: str | None 
         return _from_pil(source, max_pixels, name or "image")
     if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview):
         raise TypeError(f"a picture is a path, bytes, a PIL image or an array, not {type(source).__name__}")
-    return next(_frames(source, max_pixels, name))
+    return next(load_pages(source, max_pixels=max_pixels, name=name))
 
 
 def is_one_picture(source: object) -> bool:
     """Whether it is a picture, or nothing, where a list is wanted; an array of many pictures has one more dimension."""
     if isinstance(source, np.ndarray):
-        return source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (3, 4))
+        return source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (1, 3, 4))
     return source is None or isinstance(source, str | bytes | os.PathLike | Image.Image)
 
 
 def load_pages(
-    source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None
+    source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None, first: int = 0
 ) -> Iterator[Pixels]:
-    """All pages of a TIFF one by one, the only frame or the first frame of anything else; see `load`."""
-    for count, page in enumerate(_frames(source, max_pixels, name)):
-        if count == MAX_PAGES:
-            raise ImageError(f"{name or source!r}: more than {MAX_PAGES:,} pages", "too_large")
-        yield page
-
-
-def _frames(source: str | os.PathLike[str] | bytes, max_pixels: int, name: str | None) -> Iterator[Pixels]:
+    """Pages of a TIFF one by one, from the `first` on; of anything else the only frame or the first; see `load`."""
     if isinstance(source, bytes | bytearray | memoryview):
         name, data = name or "image", bytes(source)
     else:
         name, data = name or os.fspath(source), _file_bytes(Path(source))
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            yield _from_pil(image, max_pixels, name)
-            for frame in range(1, getattr(image, "n_frames", 1) if image.format == "TIFF" else 1):
+            for frame in itertools.count(first):
+                if frame and frame >= (getattr(image, "n_frames", 1) if image.format == "TIFF" else 1):
+                    return
+                if frame == MAX_PAGES:
+                    raise ImageError(f"{name}: more than {MAX_PAGES:,} pages", "too_large")
                 image.seek(frame)
                 yield _from_pil(image, max_pixels, name)
     except ImageError:

@@ -14,6 +14,7 @@ import numpy as np
 from ocrformer.charset import Charset, normalise
 from ocrformer.datasets import Sample
 from ocrformer.image import ImageError, prepare
+from ocrformer.long_lines import MAX_WIDTH
 from ocrformer.model.network import STRIDE
 
 _HELD_OUT = 0.1  # share of lines that the suggested split keeps for validation
@@ -32,6 +33,7 @@ class Inspection:
         duplicates: Groups of indices of samples with the same picture.
         contradictory: Those of them whose labels differ.
         cramped: Indices of labels with more characters than the picture has room for.
+        long: Indices of lines that are read in pieces, and too long to learn from.
         empty: Indices of empty labels.
     """
 
@@ -43,6 +45,7 @@ class Inspection:
     duplicates: list[list[int]] = field(default_factory=list)
     contradictory: list[list[int]] = field(default_factory=list)
     cramped: list[int] = field(default_factory=list)
+    long: list[int] = field(default_factory=list)
     empty: list[int] = field(default_factory=list)
 
     @property
@@ -75,6 +78,8 @@ def inspect(samples: Sequence[Sample], charset: Charset, height: int) -> Inspect
         pictures[hashlib.blake2b(picture.tobytes(), digest_size=16).digest()].append(index)
         if frames_needed(sample.text, charset) > -(-line.shape[1] // STRIDE):
             found.cramped.append(index)
+        elif line.shape[1] > MAX_WIDTH:
+            found.long.append(index)
         else:
             found.usable.append(index)
     found.duplicates = [group for group in pictures.values() if len(group) > 1]
@@ -164,6 +169,7 @@ def summary(found: Inspection) -> list[str]:
         *(f"  {sentence}" for sentence in found.unreadable[:10]),
         f"labels too long for their picture: {len(found.cramped)}",
         *(f"  {samples[i].name}: {samples[i].text[:60]!r}" for i in found.cramped[:10]),
+        f"lines too long to learn from (cut them in two): {len(found.long)}",
         f"pictures that occur more than once: {repeated}, with different labels: {contrary}",
         *(f"  {_labels(samples, group)}" for group in found.contradictory[:5]),
     ]

@@ -76,9 +76,10 @@ class JournalWriter:
 
     def is_done(self, item: Item) -> bool:
         """Whether the very same version of the item is in the file; each of its rows answers for one item."""
-        if not self._done[stamp(item)]:
+        entries = self._done.get(stamp(item))
+        if not entries:
             return False
-        self.failed += self._done[stamp(item)].pop()[5]
+        self.failed += entries.pop()[5]
         return True
 
     def write(self, results: Sequence[Result]) -> None:
@@ -141,9 +142,15 @@ class JournalWriter:
             raise OutputError(f"{self.journal}: damaged; cannot resume, use --overwrite to start anew") from None
 
     def _drop_stale(self, *, tried_again: bool = False) -> None:
-        """Leave out rows of items read in a newer version, and of those out of reach if they are tried again."""
-        newest = {entry[0]: entry[1:3] for entry in self._entries}
-        stale = [newest[entry[0]] != entry[1:3] or (tried_again and entry[1:3] == _NEVER) for entry in self._entries]
+        """Leave out rows of items read in a newer version, and of those out of reach if they are tried again.
+
+        What has been read and is out of reach now keeps its rows.
+        """
+        newest = {entry[0]: entry[1:3] for entry in self._entries if entry[1:3] != _NEVER}
+        stale = [
+            entry[1:3] != newest.get(entry[0], _NEVER) or (tried_again and entry[1:3] == _NEVER)
+            for entry in self._entries
+        ]
         if not any(stale):
             return
         content = self.path.read_bytes()
@@ -164,7 +171,8 @@ class JournalWriter:
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """The settings of an earlier run that are not those of this one, and what to do about it."""
-    other = ", ".join(f"{key} {value}" for key, value in before.items() if now.get(key) != value)
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    other = ", ".join(f"{key} {before.get(key)}" for key in keys)
     return f"{other}; use them, or --overwrite"
 
 

@@ -45,10 +45,14 @@ def tesseract(paths: Sequence[Path], processes: int, language: str = "eng") -> l
             command = ["tesseract", str(listing), str(Path(folder) / str(part)), "--psm", "7", "-l", language, "tsv"]
             environment = os.environ | {"OMP_THREAD_LIMIT": "1"}
             running.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
-        for part, process in enumerate(running):
-            if process.wait():
-                raise PeerError(f"tesseract ended with status {process.returncode}")
-            texts[part::processes] = _pages((Path(folder) / f"{part}.tsv").read_text(encoding="utf-8"))
+        statuses = [process.wait() for process in running]  # of all, before their folder goes
+        if any(statuses):
+            raise PeerError(f"tesseract ended with status {', '.join(map(str, statuses))}")
+        for part in range(len(running)):
+            pages = _pages((Path(folder) / f"{part}.tsv").read_text(encoding="utf-8"))
+            if len(pages) != len(texts[part::processes]):
+                raise PeerError(f"tesseract read {len(pages)} of {len(texts[part::processes])} pictures")
+            texts[part::processes] = pages
     return texts
 
 

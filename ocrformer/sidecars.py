@@ -145,7 +145,7 @@ class SidecarWriter:
 def _finished(journal: Path) -> dict[tuple[str, str], tuple[list[str], dict[str, Any]]]:
     """Names of the files of each version of an image in each format, and the settings they were made with."""
     found = {}
-    for line in journal.read_text("utf-8").splitlines() if journal.is_file() else ():
+    for line in journal.read_text("utf-8", "replace").splitlines() if journal.is_file() else ():
         try:
             version, names, settings = json.loads(line)
             found[json.dumps(version), str(settings["format"])] = [str(name) for name in names], settings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import itertools
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -144,6 +143,9 @@ def _expand(path: str, relative: str, *, named: bool) -> Iterator[Item | str]:
         return
     whole = Item(path, relative, status.st_size, status.st_mtime_ns, None if regular else head)
     if is_zip(head) or is_tar(path, head):
+        if not regular:
+            yield replace(whole, error=f"{path}: an archive cannot be read from a pipe; save it as a file")
+            return
         yield from _members(whole, zip_members(path) if is_zip(head) else tar_members(path))
     else:
         yield whole if named or _is_picture(path, head) else path
@@ -215,9 +217,8 @@ def open_picture(name: str, max_pixels: int = MAX_PIXELS) -> Pixels:
         data, page = _data(base), int(number)
     if data is None:
         return load(name)  # which says that there is none
-    pages = load_pages(data, max_pixels=max_pixels, name=name)
-    found = next(itertools.islice(pages, max(0, page - 1), None), None)
-    if found is None or page < 1:
+    found = next(load_pages(data, max_pixels=max_pixels, name=name, first=page - 1), None) if page else None
+    if found is None:
         raise ImageError(f"{name}: there is no page {page}", "unreadable_file")
     return found
 

@@ -48,7 +48,8 @@ def stamp(item: Item) -> Stamp:
 def decode(item: Item, height: int) -> list[Decoded]:
     """Pictures of an item as prepared lines; pages of a TIFF are `name#1`, `name#2`, ..."""
     if item.error is not None:
-        return [Decoded(item.name, None, error=item.error, reached=not is_url(item.name))]
+        reached = item.modified > 0 and not is_url(item.name)  # what is not there was never changed
+        return [Decoded(item.name, None, error=item.error, reached=reached)]
     decoded: list[Decoded] = []
     try:
         for page in load_pages(item.content(), name=item.name):

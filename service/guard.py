@@ -28,10 +28,15 @@ _HEADERS = {
         b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
 }
+_ROUTED = {
+    404: ("not_found", "there is nothing here; /docs tells what there is"),
+    405: ("method_not_allowed", "this path answers other methods; /docs tells which"),
+}
 _DRAINED = 2.0  # seconds in which a body that is too large may still arrive
 _log = logging.getLogger("ocrformer.access")
 
 
+Headers = Iterable[tuple[bytes, bytes]]
 Reject = Callable[[str], None]
 """Told why a request was refused, for the metrics."""
 
@@ -148,24 +153,32 @@ class _Exchange:
         self._scope, self._send, self._id = scope, send, request_id
         self._started = time.perf_counter()
         self._status = 0
+        self._swallowing = False
 
     async def send(self, message: Message) -> None:
-        """Pass a message on, adding headers to the first."""
+        """Pass a message on, adding headers to the first; answers of the router are given the form of all errors."""
+        if self._swallowing:
+            return
         if message["type"] == "http.response.start":
+            headers = dict(message.get("headers", []))
+            if message["status"] in _ROUTED and headers.get(b"content-type", b"").startswith(b"text/plain"):
+                allow = [(b"allow", headers[b"allow"])] if b"allow" in headers else []
+                await self.refuse(message["status"], *_ROUTED[message["status"]], allow)
+                self._swallowing = True
+                return
             self._status = message["status"]
             present = {name.lower() for name, _ in message.get("headers", [])}
             added = [*_HEADERS.items(), (b"x-request-id", self._id.encode())]
-            headers: Iterable[tuple[bytes, bytes]] = [(n, v) for n, v in added if n not in present]
-            message = {**message, "headers": [*message.get("headers", []), *headers]}
+            more = [(n, v) for n, v in added if n not in present]
+            message = {**message, "headers": [*message.get("headers", []), *more]}
         await self._send(message)
 
-    async def refuse(self, status: int, code: str, sentence: str) -> None:
-        """Answer with an error, unless an answer has begun."""
-        if self._status:
-            return
+    async def refuse(
+        self, status: int, code: str, sentence: str, extra: Headers = ((b"connection", b"close"),)
+    ) -> None:
+        """Answer with an error; no answer has begun."""
         body = json.dumps({"error": {"code": code, "message": sentence}, "request_id": self._id}).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        headers.append((b"connection", b"close"))
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *extra]
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 

@@ -11,7 +11,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -28,6 +29,8 @@ Result = Line | ImageError
 
 logger = logging.getLogger("ocrformer.service")
 
+_COLUMNS = 4  # times what goes through the network at once that is read before the clock is looked at,
+_STEPWISE = 1 / 8  # or this share of it, in the modes that write step by step
 _WARM = [np.full((32, 256), 255, np.uint8)]  # the first reading is slow: nobody should wait for it
 _reader: OCRformer | None = None  # of a model process
 
@@ -40,10 +43,11 @@ class Models:
         runtime: As for `OCRformer.from_pretrained`.
         count: Batches at a time.
         max_pixels: Refuse larger pictures.
+        seconds: Time for a batch; lines that are not begun by then are not read, as nobody waits for them any more.
     """
 
-    def __init__(self, reader: OCRformer, runtime: str, count: int, max_pixels: int) -> None:
-        self._max_pixels = max_pixels
+    def __init__(self, reader: OCRformer, runtime: str, count: int, max_pixels: int, seconds: float) -> None:
+        self._max_pixels, self._seconds = max_pixels, seconds
         self._source = (str(reader.path), str(reader.device), runtime)
         self._read: Callable[..., list[Result]] = _read
         self._places: list[Executor]
@@ -94,7 +98,10 @@ class Models:
         """
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._places[place], self._read, pictures, options, self._max_pixels)
+            until = time.monotonic() + self._seconds  # the same clock in every process
+            return await loop.run_in_executor(
+                self._places[place], self._read, pictures, options, self._max_pixels, until
+            )
         except BrokenProcessPool:
             logger.error("a model process has died; starting another")
             try:
@@ -128,15 +135,43 @@ def _follow() -> None:
     os._exit(1)
 
 
-def _read(pictures: Sequence[Picture], options: DecodeOptions, max_pixels: int) -> list[Result]:
+def _read(pictures: Sequence[Picture], options: DecodeOptions, max_pixels: int, until: float) -> list[Result]:
     assert _reader is not None
-    return _read_with(_reader, pictures, options, max_pixels)
+    return _read_with(_reader, pictures, options, max_pixels, until)
 
 
-def _read_with(reader: OCRformer, pictures: Sequence[Picture], options: DecodeOptions, max_pixels: int) -> list[Result]:
-    prepared = [_prepared(reader, *picture, max_pixels) for picture in pictures]
-    lines = iter(reader.read_prepared([one for one in prepared if not isinstance(one, ImageError)], options))
-    return [one if isinstance(one, ImageError) else next(lines) for one in prepared]
+def _read_with(
+    reader: OCRformer, pictures: Sequence[Picture], options: DecodeOptions, max_pixels: int, until: float
+) -> list[Result]:
+    results: dict[int, Result] = {}
+    lines: dict[int, Pixels] = {}
+    for index, picture in enumerate(pictures):
+        prepared = _prepared(reader, *picture, max_pixels)
+        if isinstance(prepared, ImageError):
+            results[index] = prepared
+        else:
+            lines[index] = prepared
+    columns = options.batch_pixels * (_COLUMNS if options.mode in ("joint", "draft", "ctc") else _STEPWISE)
+    for portion in _portions(lines, columns):
+        if time.monotonic() > until:
+            late = "not read in time; send fewer or shorter lines at once"
+            results |= {index: ImageError(f"{pictures[index][0]}: {late}", "timeout") for index in portion}
+        else:
+            results |= zip(portion, reader.read_prepared([lines[index] for index in portion], options), strict=True)
+    return [results[index] for index in range(len(pictures))]
+
+
+def _portions(lines: Mapping[int, Pixels], columns: float) -> list[list[int]]:
+    """Numbers of the lines in portions of about so many columns of pixels."""
+    portions: list[list[int]] = []
+    room = 0.0
+    for index, line in lines.items():
+        if room <= 0:
+            portions.append([])
+            room = columns
+        portions[-1].append(index)
+        room -= line.shape[1]
+    return portions
 
 
 def _prepared(reader: OCRformer, name: str, content: bytes, max_pixels: int) -> Pixels | ImageError:

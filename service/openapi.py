@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from ocrformer import MODES, VIEWS, __version__
+from ocrformer import MODES, VIEWS, DecodeOptions, __version__
 from service.answers import ErrorAnswer, ModelAnswer, ReadAnswer
 
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsRzzUgAAAABJRU5ErkJggg=="
@@ -47,22 +47,27 @@ def description(*, with_key: bool) -> dict[str, Any]:
 
 def _options() -> dict[str, Any]:
     return {
-        "mode": {"type": "string", "enum": list(MODES), "description": "how to decode"},
+        "mode": {"type": "string", "enum": list(MODES), "default": DecodeOptions.mode, "description": "how to decode"},
         "characters": {"type": "boolean", "description": "answer with characters, their confidences and boxes"},
         "min_confidence": {"type": "number", "minimum": 0, "maximum": 1, "description": "mark less as suspect"},
         "charset": {
             "type": "string",
-            "description": "the only characters that may be written",
+            "description": "the only characters that may be written; of Hangul, all that their jamo spell",
             "examples": ["0123456789"],
         },
     }
 
 
-def _query() -> list[dict[str, Any]]:
-    return [{"name": name, "in": "query", "schema": schema} for name, schema in _options().items()]
+def _view() -> dict[str, Any]:
+    description = "which attention a sheet or an animation shows"
+    return {"view": {"type": "string", "enum": list(VIEWS), "default": VIEWS[0], "description": description}}
 
 
-def _body(number: dict[str, int]) -> dict[str, Any]:
+def _query(options: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"name": name, "in": "query", "schema": schema} for name, schema in options.items()]
+
+
+def _body(number: dict[str, int], options: dict[str, Any]) -> dict[str, Any]:
     """The three ways to send so many images."""
     binary = {"type": "string", "format": "binary"}
     image = {
@@ -74,10 +79,10 @@ def _body(number: dict[str, int]) -> dict[str, Any]:
         },
     }
     form, encoded = ({"images": {"type": "array", "items": items} | number} for items in (binary, image))
-    example = {"images": [{"name": "line.png", "data": _PIXEL}], "mode": "draft"}
+    example = {"images": [{"name": "line.png", "data": _PIXEL}], "characters": True}
     content = {
-        "multipart/form-data": {"schema": _object(form | _options(), ["images"])},
-        "application/json": {"schema": _object(encoded | _options(), ["images"]), "example": example},
+        "multipart/form-data": {"schema": _object(form | options, ["images"])},
+        "application/json": {"schema": _object(encoded | options, ["images"]), "example": example},
         "image/*": {"schema": binary},
     }
     return {"required": True, "content": content}
@@ -87,8 +92,8 @@ def _read() -> dict[str, Any]:
     return {
         "summary": "Read images of text lines",
         "operationId": "read",
-        "parameters": _query(),
-        "requestBody": _body({"minItems": 1}),
+        "parameters": _query(_options()),
+        "requestBody": _body({"minItems": 1}, _options()),
         "responses": {
             "200": _answer("ReadAnswer", "results in the order of the images", plain=True),
             **{status: _answer("ErrorAnswer", text) for status, text in _REFUSALS.items()},
@@ -103,16 +108,8 @@ def _attention() -> dict[str, Any]:
     return {
         "summary": "Show where the decoder looked for each character of one line",
         "operationId": "attention",
-        "parameters": [
-            *_query(),
-            {
-                "name": "view",
-                "in": "query",
-                "description": "which attention a sheet or an animation shows",
-                "schema": {"type": "string", "enum": list(VIEWS), "default": VIEWS[0]},
-            },
-        ],
-        "requestBody": _body({"minItems": 1, "maxItems": 1}),
+        "parameters": _query(_options() | _view()),
+        "requestBody": _body({"minItems": 1, "maxItems": 1}, _options() | _view()),
         "responses": {
             "200": {
                 "description": "a sheet, an animation, a page, or values, as the Accept header asks",

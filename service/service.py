@@ -21,7 +21,7 @@ import torch
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from ocrformer import VIEWS, ImageError, Line, OCRformer
+from ocrformer import ImageError, Line, OCRformer
 from ocrformer.workers import cores
 from service.answers import ErrorAnswer, ReadAnswer, image_answer
 from service.batcher import Batcher, BusyError
@@ -59,7 +59,7 @@ class TextLines:
         # on a GPU two batches at a time: pictures of one are decoded while the other is read
         parallel = max(1, cores() // SETTINGS.workers) if self.reader.device.type == "cpu" else 2
         self.viewer = ThreadPoolExecutor(1, thread_name_prefix="attention")
-        self.models = Models(self.reader, SETTINGS.runtime, parallel, SETTINGS.max_pixels)
+        self.models = Models(self.reader, SETTINGS.runtime, parallel, SETTINGS.max_pixels, SETTINGS.timeout)
         self.batcher = Batcher(
             self.models.read,
             parallel=parallel,
@@ -104,9 +104,6 @@ class TextLines:
     async def _attention(self, request: Request, upload: Upload) -> Response:
         ((name, data),) = upload.images
         self._check(upload)
-        view = request.query_params.get("view", VIEWS[0])
-        if view not in VIEWS:
-            raise RequestError(400, "bad_option", f"view must be one of {', '.join(VIEWS)}")
         loop = asyncio.get_running_loop()
         try:
             prepare = partial(self.reader.prepare, data, name=name, max_pixels=SETTINGS.max_pixels)
@@ -116,7 +113,7 @@ class TextLines:
         except ImageError as error:
             raise RequestError(413 if error.code == "too_large" else 400, error.code, str(error)) from None
         METRICS.attended()
-        return await loop.run_in_executor(self.viewer, shown, seen, request.headers.get("accept", ""), view)
+        return await loop.run_in_executor(self.viewer, shown, seen, request.headers.get("accept", ""), upload.view)
 
     async def _answer(self, request: Request, upload: Upload) -> Response:
         self._check(upload)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -62,6 +63,6 @@ def _parse(name: str, text: str, kind: type) -> str | int | float:
         number: int | float = kind(text)
     except ValueError:
         raise ValueError(f"{name} must be a number, got {text!r}") from None
-    if number <= 0:
+    if not 0 < number < math.inf:  # false for nan too
         raise ValueError(f"{name} must be positive, got {text}")
     return number

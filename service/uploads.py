@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from email.message import Message
 from typing import Any
 
 from starlette.datastructures import FormData, UploadFile
@@ -14,11 +15,12 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 
-from ocrformer import MODES, DecodeOptions
+from ocrformer import MODES, VIEWS, DecodeOptions
 from service.guard import RequestError
 
 _OPTIONS = ("mode", "characters", "min_confidence", "charset")
-_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+_OF_ATTENTION = (*_OPTIONS, "view")
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Upload:
         characters: Whether characters are wanted in the answer.
         min_confidence: Less confident lines are marked suspect.
         plain: Whether the client asked for text/plain.
+        view: Which attention to show.
     """
 
     images: list[tuple[str, bytes]]
@@ -38,6 +41,7 @@ class Upload:
     characters: bool = False
     min_confidence: float = 0.0
     plain: bool = False
+    view: str = VIEWS[0]
 
 
 async def parse(request: Request, max_images: int) -> Upload:
@@ -46,14 +50,18 @@ async def parse(request: Request, max_images: int) -> Upload:
     Raises:
         RequestError: If it is malformed, holds no image, or too many.
     """
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise RequestError(415, "unsupported_encoding", "compressed bodies are not unpacked: send it as it is")
+    known = _OF_ATTENTION if request.url.path == "/attention" else _OPTIONS
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     try:
         if kind == "multipart/form-data":
-            images, values = await _form(request, max_images)
+            images, values = await _form(request, max_images, known)
         elif kind == "application/json":
-            images, values = _json(await request.body())
+            images, values = _json(await request.body(), known)
         elif kind.startswith("image/") or kind == "application/octet-stream":
-            images, values = [("image", await request.body())], {}
+            body = await request.body()
+            images, values = [("image", body)] if body else [], {}
         else:
             raise RequestError(
                 415,
@@ -63,21 +71,24 @@ async def parse(request: Request, max_images: int) -> Upload:
             )
     except ClientDisconnect:
         raise RequestError(400, "disconnected", "the client closed the connection") from None
-    if not images or (len(images) == 1 and not images[0][1]):
+    if not images:
         raise RequestError(400, "no_images", "the request holds no image; send files in the field `images`")
     if len(images) > max_images:
         raise RequestError(413, "too_many_images", f"{len(images)} images are more than the limit of {max_images}")
-    known = (*_OPTIONS, "view") if request.url.path == "/attention" else _OPTIONS
     unknown = sorted(set(request.query_params) - {*known})
     if unknown:
         raise RequestError(400, "unexpected_field", f"unknown parameter {unknown[0]!r}: use {', '.join(known)}")
-    return _upload(request, images, {**request.query_params, **values})
+    given = {**request.query_params, **values}
+    return _upload(request, images, {name: value for name, value in given.items() if value not in (None, "")})
 
 
-async def _form(request: Request, max_images: int) -> tuple[list[tuple[str, bytes]], dict[str, Any]]:
+async def _form(
+    request: Request, max_images: int, known: Sequence[str]
+) -> tuple[list[tuple[str, bytes]], dict[str, Any]]:
     try:
+        _check_end(await request.body(), request.headers["content-type"])
         async with request.form(max_files=max_images + 1, max_fields=16) as form:
-            return await _fields(form)
+            return await _fields(form, known)
     except (UnicodeError, LookupError) as error:
         raise RequestError(400, "bad_form", f"its character encoding cannot be used ({error})") from None
     except (MultiPartException, HTTPException) as error:
@@ -87,31 +98,45 @@ async def _form(request: Request, max_images: int) -> tuple[list[tuple[str, byte
         raise RequestError(400, "bad_form", f"not a well-formed multipart form ({message})") from None
 
 
-async def _fields(form: FormData) -> tuple[list[tuple[str, bytes]], dict[str, Any]]:
+def _check_end(body: bytes, content_type: str) -> None:
+    """The parser drops a part that is cut off without a word.
+
+    Raises:
+        MultiPartException: If the last boundary is missing.
+    """
+    header = Message()
+    header["content-type"] = content_type
+    boundary = header.get_boundary("")
+    if boundary and f"--{boundary}--".encode() not in body:
+        raise MultiPartException("it is cut off")
+
+
+async def _fields(form: FormData, known: Sequence[str]) -> tuple[list[tuple[str, bytes]], dict[str, Any]]:
     images: list[tuple[str, bytes]] = []
     values: dict[str, Any] = {}
     for name, part in form.multi_items():
         if isinstance(part, UploadFile):
-            images.append((part.filename or name, await part.read()))
-        elif name in _OPTIONS:
+            if part.filename or part.size:  # else a file field that was left empty
+                images.append((part.filename or name, await part.read()))
+        elif name in known:
             values[name] = part
         else:
-            hint = f"use {', '.join(_OPTIONS)}"
+            hint = f"use {', '.join(known)}"
             hint = "send it as a file; addresses are never fetched" if name == "images" else hint
             raise RequestError(400, "unexpected_field", f"the field {name!r} holds text: {hint}")
     return images, values
 
 
-def _json(body: bytes) -> tuple[list[tuple[str, bytes]], dict[str, Any]]:
+def _json(body: bytes, known: Sequence[str]) -> tuple[list[tuple[str, bytes]], dict[str, Any]]:
     try:
         data = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise RequestError(400, "bad_json", f"the body is not JSON ({error})") from None
     if not isinstance(data, dict) or not isinstance(data.get("images"), list):
         raise RequestError(400, "bad_json", 'expected {"images": [{"name": ..., "data": base64}, ...]}')
-    unknown = sorted(set(data) - {"images", *_OPTIONS})
+    unknown = sorted(set(data) - {"images", *known})
     if unknown:
-        raise RequestError(400, "unexpected_field", f"unknown field {unknown[0]!r}: use images, {', '.join(_OPTIONS)}")
+        raise RequestError(400, "unexpected_field", f"unknown field {unknown[0]!r}: use images, {', '.join(known)}")
     return [_entry(number, entry) for number, entry in enumerate(data.pop("images"), 1)], data
 
 
@@ -122,25 +147,27 @@ def _entry(number: int, entry: Any) -> tuple[str, bytes]:
         raise RequestError(400, "bad_json", f"image {number} is neither base64 text nor an object with name and data")
     data = entry["data"].partition("base64,")[2] if entry["data"].startswith("data:") else entry["data"]
     try:
-        content = base64.b64decode(data, validate=True)
+        content = base64.b64decode("".join(data.split()), validate=True)  # encoders break lines
     except (binascii.Error, ValueError) as error:
         raise RequestError(400, "bad_base64", f"image {number} is not base64 ({error})") from None
     return str(entry.get("name") or f"image-{number}"), content
 
 
 def _upload(request: Request, images: list[tuple[str, bytes]], values: Mapping[str, Any]) -> Upload:
-    mode = values.get("mode") or DecodeOptions.mode
+    mode, view = values.get("mode", DecodeOptions.mode), values.get("view", VIEWS[0])
     if mode not in MODES:
         raise RequestError(400, "bad_option", f"mode must be one of {', '.join(MODES)}")
+    if view not in VIEWS:
+        raise RequestError(400, "bad_option", f"view must be one of {', '.join(VIEWS)}")
     charset = values.get("charset")
-    if charset and not (isinstance(charset, str) and charset.strip() and _is_text(charset)):
+    if charset is not None and not (isinstance(charset, str) and charset.strip() and _is_text(charset)):
         raise RequestError(400, "bad_option", "charset must be a string of allowed characters")
-    characters = _flag(values.get("characters", ""))
-    options = DecodeOptions(mode=mode, allowed=charset or None, boxes=characters)
+    characters = _flag(values.get("characters", False))
+    options = DecodeOptions(mode=mode, allowed=charset, boxes=characters)
     wanted = request.headers.get("accept", "")
     plain = "text/plain" in wanted and "application/json" not in wanted
     images = [(name.encode("utf-8", "replace").decode(), data) for name, data in images]
-    return Upload(images, options, characters, _share(values.get("min_confidence", 0.0)), plain)
+    return Upload(images, options, characters, _share(values.get("min_confidence", 0.0)), plain, view)
 
 
 def _is_text(value: str) -> bool:

@@ -222,7 +222,7 @@ def test_the_readmes_example_on_receipts(real_lines, fonts, tmp_path):
 
 
 def test_replayed_lines_are_held_to_what_was_read_before(weights, monkeypatch):
-    module = FinetuneModule(load(weights), Recipe.by_size(100)).train()
+    module = FinetuneModule(load(weights), Recipe.by_size(100))
     monkeypatch.setattr(module, "log_dict", lambda *_, **__: None)
     monkeypatch.setattr(module, "log", lambda *_: None)
     monkeypatch.setattr(module, "_schedule", lambda: SimpleNamespace(get_last_lr=lambda: [0.0]))
@@ -243,7 +243,7 @@ def test_the_best_weights_are_kept(tmp_path, old, kept):
     """Fewer errors on new lines are better unless the old ones are forgotten; what gets worse again is not kept."""
     log = tmp_path / "log"
     log.mkdir()
-    keeper = KeepBest(tmp_path)
+    keeper = KeepBest(tmp_path / "model.safetensors")
     trainer = SimpleNamespace(log_dir=log, global_step=0, max_steps=100, should_stop=False, callback_metrics={})
     seen = []
     for step, new in enumerate((0.20, 0.15, 0.10, 0.18)):

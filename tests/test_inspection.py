@@ -24,9 +24,17 @@ def faulty(tmp_path):
     picture(tmp_path / "twin1.png", 99, 50)
     picture(tmp_path / "twin2.png", 99, 50)
     picture(tmp_path / "narrow.png", 20)
+    picture(tmp_path / "long.png", 3000)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
     rows = [f"{index % 6:03d}_{index:03d}.png\tline {index}" for index in range(30)]
-    rows += ["twin1.png\tone", "twin2.png\tother", "narrow.png\tfar too long for it", "broken.png\tx", "000_000.png\t"]
+    rows += [
+        "twin1.png\tone",
+        "twin2.png\tother",
+        "narrow.png\tfar too long for it",
+        "long.png\tlong",
+        "broken.png\tx",
+        "000_000.png\t",
+    ]
     (tmp_path / "labels.tsv").write_text("\n".join([*rows, "000_006.png\tγ ray"]) + "\n", "utf-8")
     return tmp_path
 
@@ -39,9 +47,17 @@ def test_inspection_finds_what_is_wrong(faulty):
     assert {tuple(samples[i].text for i in group) for group in found.contradictory} >= {("one", "other")}
     assert found.unknown == {"γ": 1}
     assert len(found.empty) == 1
+    assert [samples[i].name.rsplit("/")[-1] for i in found.long] == ["long.png"]
+    assert not {*found.long, *found.cramped} & {*found.usable}
     assert not found.sound
     text = "\n".join(summary(found))
-    for words in ("36 lines", "'γ' U+03B3 (1)", "too long for their picture: 1", "unreadable pictures: 1"):
+    for words in (
+        "37 lines",
+        "'γ' U+03B3 (1)",
+        "too long for their picture: 1",
+        "too long to learn from (cut them in two): 1",
+        "unreadable pictures: 1",
+    ):
         assert words in text
 
 

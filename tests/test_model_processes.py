@@ -16,7 +16,7 @@ from PIL import Image
 from ocrformer import DecodeOptions, ImageError, Line, OCRformer
 from ocrformer.image import MAX_PIXELS
 from ocrformer.model.network import save
-from service.models import Models, _read
+from service.models import Models, _read, _read_with
 from tests.conftest import ROOT, tiny_bundle
 
 
@@ -37,7 +37,7 @@ def test_models_read_what_the_reader_reads_and_outlive_a_death(tmp_path, count):
     contents = [as_png(np.random.default_rng(n).integers(0, 256, (32, 60 + n), dtype=np.uint8)) for n in range(5)]
     expected = [line.text for line in reader.read(contents)]
     pictures = [("bad.png", b"no picture"), *(("line.png", content) for content in contents)]
-    models = Models(reader, "torch", count, MAX_PIXELS)
+    models = Models(reader, "torch", count, MAX_PIXELS, 60)
     first = model_processes()
     assert len(first) == (0 if count == 1 else count)
 
@@ -61,18 +61,29 @@ def test_models_read_what_the_reader_reads_and_outlive_a_death(tmp_path, count):
     assert not psutil.wait_procs(first + second, 10)[1]
 
 
-def deadly(pictures, options, max_pixels):
+def test_lines_that_nobody_waits_for_any_more_are_not_read(monkeypatch):
+    monkeypatch.setattr("service.models._COLUMNS", 0.01)  # a portion for each line
+    reader = OCRformer(tiny_bundle(seed=2))
+    pictures = [("line.png", as_png(np.zeros((32, 200), np.uint8)))] * 3
+    now = iter((0.0, 5.0, 11.0))
+    monkeypatch.setattr("service.models.time.monotonic", lambda: next(now))
+    *read, late = _read_with(reader, pictures, DecodeOptions(), MAX_PIXELS, 10.0)
+    assert all(isinstance(line, Line) for line in read)
+    assert isinstance(late, ImageError) and late.code == "timeout" and "line.png: not read in time" in str(late)
+
+
+def deadly(pictures, options, *limits):
     """As model processes read, but for a picture that no process survives."""
     if any(name == "poison.png" for name, _ in pictures):
         os.kill(os.getpid(), signal.SIGKILL)
-    return _read(pictures, options, max_pixels)
+    return _read(pictures, options, *limits)
 
 
 def test_a_picture_that_kills_its_process_harms_no_other(tmp_path):
     save(tmp_path / "tiny.safetensors", tiny_bundle(seed=2))
     reader = OCRformer.from_pretrained(tmp_path / "tiny.safetensors", "cpu")
     content = as_png(np.random.default_rng(0).integers(0, 256, (32, 60), dtype=np.uint8))
-    models = Models(reader, "torch", 2, MAX_PIXELS)
+    models = Models(reader, "torch", 2, MAX_PIXELS, 60)
     models._read = deadly
 
     async def beside_each_other():
@@ -92,7 +103,7 @@ def test_a_picture_that_kills_its_process_harms_no_other(tmp_path):
 
 def test_no_picture_is_blamed_where_no_process_can_be_started(tmp_path, monkeypatch):
     save(tmp_path / "tiny.safetensors", tiny_bundle(seed=2))
-    models = Models(OCRformer.from_pretrained(tmp_path / "tiny.safetensors", "cpu"), "torch", 2, MAX_PIXELS)
+    models = Models(OCRformer.from_pretrained(tmp_path / "tiny.safetensors", "cpu"), "torch", 2, MAX_PIXELS, 60)
     content = as_png(np.full((32, 60), 255, np.uint8))
 
     def no_memory(count):
@@ -120,7 +131,7 @@ import time
 from ocrformer import OCRformer
 from service.models import Models
 if __name__ == "__main__":
-    models = Models(OCRformer.from_pretrained({str(tmp_path / "tiny.safetensors")!r}, "cpu"), "torch", 2, 10**6)
+    models = Models(OCRformer.from_pretrained({str(tmp_path / "tiny.safetensors")!r}, "cpu"), "torch", 2, 10**6, 60)
     print("ready", flush=True)
     time.sleep(60)
 """

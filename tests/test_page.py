@@ -138,6 +138,61 @@ def test_drop(page):
     assert "dropped.png" in page.locator(".name").inner_text()
 
 
+def test_folders_are_passed_over_and_said_so(quiet_page, url, tmp_path):
+    """As the browser's own drag and drop hands them in: synthetic events know no folders."""
+    quiet_page.goto(url)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "line.png").write_bytes(picture()["buffer"])
+    files = [str(tmp_path / name) for name in ("folder", "line.png")]
+    session = quiet_page.context.new_cdp_session(quiet_page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        data = {"items": [], "files": files, "dragOperationsMask": 1}
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 400, "y": 150, "data": data})
+    quiet_page.wait_for_selector("#state:has-text('1 folder passed over')")
+    assert quiet_page.locator(".name").all_inner_texts() == ["line.png"]
+    assert "1 image read" in quiet_page.locator("#state").inner_text()
+
+
+def test_many_files_are_sent_in_portions_and_keep_their_order(page):
+    names = [f"{number}.png" for number in range(150)]
+    page.set_input_files("#files", [picture() | {"name": name} for name in names])
+    page.wait_for_selector("#state:has-text('150 images read')", timeout=120_000)
+    assert page.locator("#results .name").all_inner_texts() == names
+
+
+def test_what_got_no_answer_is_sent_again(quiet_page, url):
+    quiet_page.goto(url)
+    quiet_page.route("**/read", lambda route: route.abort())
+    quiet_page.set_input_files("#files", [picture()])
+    quiet_page.wait_for_selector("#state:has-text('cannot be reached')")
+    quiet_page.unroute("**/read")
+    quiet_page.click("#again")
+    quiet_page.wait_for_selector("#results li")
+    assert quiet_page.locator("#again").is_hidden()
+
+
+def test_what_cannot_be_read_is_counted_and_shown_without_a_picture(quiet_page, url):
+    quiet_page.goto(url)
+    refusal = {"error": {"code": "body_too_large", "message": "the body is larger than 9 bytes"}}
+    quiet_page.route("**/read", lambda route: route.fulfill(status=413, json=refusal))
+    quiet_page.set_input_files("#files", [picture() | {"name": "large.tif", "buffer": b"II*\0"}])
+    quiet_page.wait_for_selector("#state:has-text('0 images read')")
+    assert "1 not read" in quiet_page.locator("#state").inner_text()
+    assert "larger than 9 bytes" in quiet_page.locator(".text").inner_text()
+    quiet_page.wait_for_selector(".frame:has-text('Browsers cannot show this format')")
+
+
+def test_clearing_ends_what_is_being_read(quiet_page, url):
+    quiet_page.goto(url)
+    upload(quiet_page, picture())
+    quiet_page.route("**/read", lambda route: None)  # never answered
+    quiet_page.set_input_files("#files", [picture()])
+    quiet_page.wait_for_selector("#state:has-text('Reading')")
+    quiet_page.click("#clear")
+    quiet_page.wait_for_timeout(300)
+    assert quiet_page.locator("#results li").count() == 0 and quiet_page.locator("#state").inner_text() == ""
+
+
 def test_downloads_and_clearing(page):
     upload(page, picture())
     with page.expect_download() as caught:
@@ -146,7 +201,7 @@ def test_downloads_and_clearing(page):
     assert record["file"] == "줄 1.png"
     with page.expect_download() as caught:
         page.click("#csv")
-    assert Path(caught.value.path()).read_text("utf-8").startswith('"file","text","confidence","status"')
+    assert Path(caught.value.path()).read_text("utf-8").startswith('\ufeff"file","text","confidence","status","error"')
     page.click("#clear")
     assert page.locator("#results li").count() == 0
     assert page.locator("#tools").is_hidden()
@@ -173,14 +228,15 @@ def test_looking_can_be_tried_again(quiet_page, url):
     refusal = {"error": {"code": "busy", "message": "busy, try again in 1 s"}}
     quiet_page.route("**/attention", lambda route: route.fulfill(status=429, json=refusal))
     button.click()
-    quiet_page.wait_for_selector("#state:has-text('busy')")
+    quiet_page.wait_for_selector(".facts [role=alert]:has-text('busy')")
     quiet_page.unroute("**/attention")
     quiet_page.route("**/attention", lambda route: route.abort())
     button.click()
-    quiet_page.wait_for_selector("#state:has-text('cannot be reached')")
+    quiet_page.wait_for_selector(".facts [role=alert]:has-text('cannot be reached')")
     quiet_page.unroute("**/attention")
     button.click()
     quiet_page.wait_for_selector(".letter")
+    assert quiet_page.get_by_role("alert").count() == 0
 
 
 def test_keyboard_reaches_everything(page):
@@ -237,6 +293,10 @@ def test_api_key_is_asked_for(quiet_page, model, tmp_path):
             quiet_page.wait_for_selector("#key:visible")
             quiet_page.wait_for_load_state("networkidle")
         shot(quiet_page, "key")
+        for wrong in ("falsch", "한"):
+            quiet_page.fill("#key", wrong)
+            quiet_page.press("#key", "Enter")
+            quiet_page.wait_for_selector("#state:has-text('not the server')")
         quiet_page.fill("#key", "geheim")
         quiet_page.press("#key", "Enter")
         quiet_page.wait_for_selector("#results li")

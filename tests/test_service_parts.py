@@ -22,6 +22,8 @@ from service.uploads import parse
 
 FORM = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\nab\r\n--x--\r\n'
 JSON = {"Content-Type": "application/json"}
+MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}
+ENCODING = "unsupported_encoding"
 PNG = b"\x89PNG any content will do here"
 
 
@@ -44,22 +46,27 @@ def application(max_images=4, **options):
                 "characters": upload.characters,
                 "min_confidence": upload.min_confidence,
                 "plain": upload.plain,
+                "view": upload.view,
                 "id": request.state.request_id,
             }
         )
 
-    app = Starlette(routes=[Route("/read", echo, methods=["POST"]), Route("/livez", echo, methods=["POST"])])
+    app = Starlette(routes=[Route(path, echo, methods=["POST"]) for path in ("/read", "/attention", "/livez")])
     defaults = {"api_key": "", "max_body": 100_000, "body_timeout": 0.5}
     return Guard(app, **(defaults | options), rejected=refused.append), refused
 
 
-def post(app, path="/read", **request):
+def asked(app, method, path, **request):
     async def run():
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.post(path, **request)
+            return await client.request(method, path, **request)
 
     return asyncio.run(run())
+
+
+def post(app, path="/read", **request):
+    return asked(app, "post", path, **request)
 
 
 def files(*names):
@@ -94,10 +101,62 @@ def test_options_come_as_fields_query_or_json():
     assert not post(app, files=files("a"), headers={"Accept": "*/*"}).json()["plain"]
 
 
+def test_the_view_of_attention_comes_like_any_option():
+    app, _ = application()
+    for request in (
+        {"files": files("a"), "data": {"view": "encoder"}},
+        {"files": files("a"), "params": {"view": "encoder"}},
+        {"json": encoded(PNG) | {"view": "encoder"}},
+    ):
+        assert post(app, "/attention", **request).json()["view"] == "encoder"
+    assert post(app, "/attention", files=files("a"), data={"view": "sideways"}).json()["code"] == "bad_option"
+
+
+def test_unknown_paths_and_methods_are_answered_like_any_error():
+    app, _ = application()
+    for path, method, status, code in (
+        ("/raed", "post", 404, "not_found"),
+        ("/read", "get", 405, "method_not_allowed"),
+    ):
+        answer = asked(app, method, path)
+        assert answer.status_code == status and answer.json()["error"]["code"] == code
+        assert answer.json()["request_id"] == answer.headers["x-request-id"]
+        assert answer.headers.get("allow") == (None if status == 404 else "POST")
+
+
+def test_options_left_empty_are_as_if_not_given():
+    app, _ = application()
+    empty = dict.fromkeys(("mode", "charset", "characters", "min_confidence"), "")
+    got = [
+        post(app, files=files("a")).json(),
+        post(app, files=files("a"), data=empty).json(),
+        post(app, files=files("a"), params=empty).json(),
+        post(app, json=encoded(PNG) | dict.fromkeys(empty)).json(),
+    ]
+    assert all({**one, "images": [], "id": ""} == {**got[0], "images": [], "id": ""} for one in got)
+
+
+def test_empty_files_are_images_and_fields_left_empty_are_none():
+    app, _ = application()
+    assert post(app, files=[("images", ("null", b"", "image/png"))]).json()["images"] == [["null", 0]]
+    field = b'--x\r\nContent-Disposition: form-data; name="images"; filename=""\r\n\r\n\r\n--x--\r\n'
+    assert post(app, content=field, headers=MULTIPART).json()["code"] == "no_images"
+
+
+def test_base64_may_be_broken_into_lines():
+    app, _ = application()
+    assert post(app, json={"images": [base64.encodebytes(PNG * 9).decode()]}).json()["images"] == [
+        ["image-1", 9 * len(PNG)]
+    ]
+
+
 @pytest.mark.parametrize(
     ("request_", "status", "code"),
     [
         ({"content": b"", "headers": {"Content-Type": "image/png"}}, 400, "no_images"),
+        ({"content": FORM[: FORM.rindex(b"--x--")], "headers": MULTIPART}, 400, "bad_form"),  # cut off
+        ({"content": PNG, "headers": {"Content-Type": "image/png", "Content-Encoding": "gzip"}}, 415, ENCODING),
+        ({"files": files("a"), "data": {"view": "encoder"}}, 400, "unexpected_field"),  # of /attention alone
         ({"content": b"x"}, 415, "unsupported_media_type"),
         ({"content": b"x", "headers": {"Content-Type": "text/html"}}, 415, "unsupported_media_type"),
         ({"content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "bad_json"),

@@ -99,7 +99,7 @@ def read(paths: tuple[str, ...], **options: Any) -> None:
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise  # whoever read our output has seen enough; click ends quietly
-        raise click.UsageError(f"cannot write the output ({error.strerror})") from None
+        raise click.UsageError(f"cannot write {error.filename or 'the output'} ({error.strerror})") from None
 
 
 def _places(paths: tuple[str, ...]) -> Iterator[str]:

@@ -182,6 +182,8 @@ def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Bu
         config = ModelConfig.from_dict(json.loads(metadata["config"]))
         charset = Charset(metadata["charset"])
         details = dict(json.loads(metadata.get("details", "{}")))
+        if not float(details.get("temperature", 1.0)) > 0:
+            raise ValueError("its temperature is not positive")
         network = Network(config, len(charset))
         floats = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
         missing, unexpected = network.load_state_dict(floats, strict=False)

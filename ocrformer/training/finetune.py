@@ -108,7 +108,9 @@ class FinetuneModule(LineModule):
         super().__init__(
             bundle.network.config, learning_rate=recipe.learning_rate, warmup_steps=max(20, recipe.steps // 20)
         )
-        self.charset, self.network, self.details = bundle.charset, bundle.network.train(), bundle.details
+        self.charset, self.network, self.details = bundle.charset, bundle.network, bundle.details
+        self.network.to(memory_format=torch.channels_last)
+        self.train()
         self._before = (deepcopy(bundle.network).eval().requires_grad_(False),)  # in a tuple: no part of this module
 
     def on_fit_start(self) -> None:
@@ -149,11 +151,11 @@ class KeepBest(pl.Callback):
     Nothing stops in the first half: large steps unsettle what small ones at the end put right.
 
     Args:
-        output: Folder that gets `model.safetensors`.
+        best: File that gets them.
     """
 
-    def __init__(self, output: Path) -> None:
-        self.output = output
+    def __init__(self, best: Path) -> None:
+        self.best_file = best
         self.best = float("inf")
         self.old: float | None = None
         self.waited = 0
@@ -169,14 +171,15 @@ class KeepBest(pl.Callback):
         self.waited += 1
         if judged < self.best:
             self.best, self.waited = judged, 0
-            shutil.copyfile(Path(str(trainer.log_dir)) / "last.safetensors", self.output / MODEL)
+            shutil.copyfile(Path(str(trainer.log_dir)) / "last.safetensors", self.best_file)
         trainer.should_stop |= self.waited >= _PATIENCE and 2 * trainer.global_step >= trainer.max_steps
 
 
 def train(task: Task, material: Material, recipe: Recipe) -> Path:
     """Fine-tune and return the path of the best weights (those at the start, if nothing improved on them)."""
-    task.output.mkdir(parents=True, exist_ok=True)
-    best = task.output / MODEL
+    log = task.output / "log"
+    log.mkdir(parents=True, exist_ok=True)
+    best = log / "best.safetensors"
     save(best, material.bundle)
     module = FinetuneModule(material.bundle, recipe)
     checks = max(1, min(_CHECKS, recipe.steps // 25))
@@ -195,11 +198,11 @@ def train(task: Task, material: Material, recipe: Recipe) -> Path:
         log_every_n_steps=10,
         enable_checkpointing=False,
         enable_model_summary=False,
-        default_root_dir=task.output / "log",
-        logger=pl.loggers.CSVLogger(task.output / "log", name=""),
-        callbacks=[LineProgress(), Averaging(decay=0.995), KeepBest(task.output)],
+        default_root_dir=log,
+        logger=pl.loggers.CSVLogger(log, name=""),
+        callbacks=[LineProgress(), Averaging(decay=0.995), KeepBest(best)],
     )
     data = FinetuneData(material, recipe, task, Buckets(pixels=10240))
     trainer.validate(module, datamodule=data, verbose=False)
     trainer.fit(module, datamodule=data)
-    return best
+    return best.replace(task.output / MODEL)  # only now: a run that was stopped leaves the model of an earlier one

@@ -147,7 +147,7 @@ def _own(task: Task, bundle: Bundle, known: Charset, own: list[Face], general: l
     if not (task.fonts or task.text):
         return None
     files = text_files(task.text)
-    new = set(bundle.charset.characters) - set(known.characters)
+    new = set(known.missing(" ".join(map(read_text, files))))
     faces = [face for face in own or general if new <= face.characters]
     if not faces:
         raise FontError(f"no font has all of {' '.join(sorted(new))}: name one that does with --fonts")
@@ -167,6 +167,8 @@ def _usable(samples: Sequence[Sample], bundle: Bundle) -> list[Sample]:
         logger.warning("left out: %s", sentence)
     if found.cramped:
         logger.warning("left out: %d labels too long for their pictures", len(found.cramped))
+    if found.long:
+        logger.warning("left out: %d lines too long to learn from; cut them in two", len(found.long))
     return [samples[i] for i in found.usable]
 
 

@@ -7,9 +7,11 @@ const TEXTS = {
     hint: "PNG, JPEG, TIFF, WebP and others; nothing is stored.",
     key: "API key", copyAll: "Copy all text", json: "Download JSON", csv: "Download CSV", clear: "Clear",
     copy: "Copy", copied: "Copied", reading: n => `Reading ${n} image${n === 1 ? "" : "s"} …`,
-    done: (n, ms) => `${n} image${n === 1 ? "" : "s"} read in ${ms} ms`, empty: "no text found",
-    ok: "sure", suspect: "please check", emptyStatus: "empty", failed: "not read", doubts: "Doubtful:", faults: {},
-    needKey: "This server wants an API key.", unreachable: "The server cannot be reached.",
+    done: (n, ms) => `${n} image${n === 1 ? "" : "s"} read in ${ms} ms`, lost: n => `, ${n} not read`, empty: "no text found",
+    ok: "sure", unsure: "unsure", suspect: "please check", emptyStatus: "empty", failed: "not read", doubts: "Doubtful:", faults: {},
+    needKey: "This server wants an API key.", wrongKey: "This is not the server's API key.",
+    unreachable: "The server cannot be reached; the images are kept.", again: "Try again", folders: n => `${n} folder${n === 1 ? "" : "s"} passed over: drop the images in them.`,
+    noPreview: "Browsers cannot show this format.",
     picture: "Picture of the line", where: "Where did it look?", hover: "Point at a character.",
   },
   ko: {
@@ -18,14 +20,16 @@ const TEXTS = {
     hint: "PNG, JPEG, TIFF, WebP 등. 이미지는 저장되지 않습니다.",
     key: "API 키", copyAll: "모두 복사", json: "JSON 내려받기", csv: "CSV 내려받기", clear: "지우기",
     copy: "복사", copied: "복사됨", reading: n => `이미지 ${n}개를 읽는 중 …`,
-    done: (n, ms) => `이미지 ${n}개를 ${ms} ms에 읽었습니다`, empty: "글자가 없습니다",
-    ok: "확실함", suspect: "확인 필요", emptyStatus: "비어 있음", failed: "읽지 못함", doubts: "의심되는 글자:",
+    done: (n, ms) => `이미지 ${n}개를 ${ms} ms에 읽었습니다`, lost: n => `, ${n}개는 읽지 못했습니다`, empty: "글자가 없습니다",
+    ok: "확실함", unsure: "불확실함", suspect: "확인 필요", emptyStatus: "비어 있음", failed: "읽지 못함", doubts: "의심되는 글자:",
     faults: {
       damaged: "손상되었거나 잘린 이미지입니다.", unsupported: "지원하지 않는 형식입니다.", empty_file: "빈 파일입니다.",
       too_large: "이미지가 너무 큽니다.", not_a_line: "한 줄의 이미지가 아닙니다.", busy: "서버가 바쁩니다. 잠시 후 다시 시도하세요.",
-      body_too_large: "보낸 파일이 너무 큽니다.", too_long: "줄이 너무 길어서 보여 줄 수 없습니다.", too_many_images: "이미지가 너무 많습니다.", timeout: "시간이 초과되었습니다.",
+      body_too_large: "보낸 파일이 너무 큽니다.", no_images: "이미지가 없습니다.", too_long: "줄이 너무 길어서 보여 줄 수 없습니다.", too_many_images: "이미지가 너무 많습니다.", timeout: "시간이 초과되었습니다.",
     },
-    needKey: "이 서버는 API 키가 필요합니다.", unreachable: "서버에 연결할 수 없습니다.",
+    needKey: "이 서버는 API 키가 필요합니다.", wrongKey: "API 키가 맞지 않습니다.",
+    unreachable: "서버에 연결할 수 없습니다. 이미지는 남아 있습니다.", again: "다시 시도", folders: n => `폴더 ${n}개는 건너뛰었습니다. 폴더 안의 이미지를 놓으세요.`,
+    noPreview: "브라우저가 보여 줄 수 없는 형식입니다.",
     picture: "줄 이미지", where: "어디를 보았나?", hover: "글자를 가리켜 보세요.",
   },
 };
@@ -33,9 +37,12 @@ const language = navigator.language.toLowerCase().startsWith("ko") ? "ko" : "en"
 const say = TEXTS[language];
 const DOUBTFUL = 0.8;
 const MOST_DOUBTS = 8;
+const PORTION_FILES = 64;
+const PORTION_BYTES = 8 * 2 ** 20;
 const byId = id => document.getElementById(id);
 let results = [];
-let waiting = [];
+let waiting = [];  // files without an answer yet
+let running = new AbortController();
 
 document.documentElement.lang = language;
 for (const node of document.querySelectorAll("[data-text]")) node.textContent = say[node.dataset.text];
@@ -51,31 +58,72 @@ function state(message, failed = false) {
   byId("state").classList.toggle("error", failed);
 }
 
-async function read(files) {
-  if (!files.length) return;
-  state(say.reading(files.length));
+/** What the server answers to some files, or `{ status: 0 }` if there is no answer. */
+async function asked(path, files, signal) {
+  if (!/^[ -~]*$/.test(byId("key").value)) return { status: 401 };  // no header could carry it
   const body = new FormData();
   for (const file of files) body.append("images", file, file.name || "image.png");
-  body.append("characters", "true");
-  const started = performance.now();
-  let answer, response;
+  if (path === "read") body.append("characters", "true");
+  const headers = { Accept: "application/json", ...(byId("key").value && { "X-API-Key": byId("key").value }) };
   try {
-    response = await fetch("read", { method: "POST", body, headers: key() });
-    answer = await response.json();
+    const response = await fetch(path, { method: "POST", body, headers, signal });
+    return { status: response.status, ...await response.json() };
   } catch {
-    return state(say.unreachable, true);
+    return { status: 0 };
   }
-  if (response.status === 401) {
-    waiting.push(...files);
+}
+
+function complaint(answer) {
+  if (answer.status === 401) {
     byId("key-row").hidden = false;
     byId("key").focus();
-    return state(say.needKey, true);
+    return byId("key").value ? say.wrongKey : say.needKey;
   }
-  if (!answer.images) return state(answer.error ? fault(answer.error) : String(response.status), true);
-  results = [...answer.images, ...results];
-  byId("results").prepend(...answer.images.map((result, index) => shown(result, files[index])));
-  byId("tools").hidden = false;
-  state(say.done(answer.images.length, Math.round(performance.now() - started)));
+  if (!answer.status) return say.unreachable;
+  return answer.error ? fault(answer.error) : String(answer.status);
+}
+
+/** The next files for one request, taken out of the list. */
+function portion(files, most) {
+  let count = 0, bytes = 0;
+  do bytes += files[count++].size;
+  while (count < Math.min(most, files.length) && bytes + files[count].size <= PORTION_BYTES);
+  return files.splice(0, count);
+}
+
+/** Send files in portions and show what comes back; what gets no answer waits to be sent again. */
+async function read(files, note = "") {
+  if (!files.length) return note && state(note, true);
+  const left = [...files], signal = running.signal, started = performance.now();
+  const before = results, fresh = [];
+  let most = PORTION_FILES, last = null;
+  state(say.reading(left.length));
+  byId("again").hidden = true;
+  while (left.length) {
+    const sent = portion(left, most);
+    const answer = await asked("read", sent, signal);
+    if (signal.aborted) return;
+    if ([0, 401, 429, 504].includes(answer.status)) {
+      waiting.push(...sent, ...left);
+      byId("again").hidden = answer.status === 401;
+      return state(complaint(answer), true);
+    }
+    if (answer.status === 413 && sent.length > 1 && !answer.images) {
+      most = Math.ceil(sent.length / 2);
+      left.unshift(...sent);
+      continue;
+    }
+    const refused = file => ({ file: file.name, text: null, confidence: null, status: "failed", error: answer.error ?? { message: String(answer.status) } });
+    const read = answer.images ?? sent.map(refused);
+    const entries = read.map((result, index) => shown(result, sent[index]));
+    last ? last.after(...entries) : byId("results").prepend(...entries);
+    last = entries.at(-1);
+    fresh.push(...read);
+    results = [...fresh, ...before];
+    byId("tools").hidden = false;
+  }
+  const lost = fresh.filter(result => result.error).length;
+  state(say.done(fresh.length - lost, Math.round(performance.now() - started)) + (lost ? say.lost(lost) : "") + (note && `. ${note}`));
 }
 
 function fault(error) {
@@ -90,6 +138,10 @@ function isDoubtful(character) {
 function shown(result, file) {
   const picture = element("img", { src: URL.createObjectURL(file), alt: `${say.picture}: ${result.file}` });
   picture.dataset.url = picture.src;  // src may change
+  picture.addEventListener("error", () => {
+    picture.hidden = true;
+    picture.after(element("span", { className: "none", textContent: say.noPreview }));
+  }, { once: true });
   const text = element("p", { className: "text" });
   if (result.error) text.append(fault(result.error));
   else if (!result.text) text.append(say.empty);
@@ -97,9 +149,10 @@ function shown(result, file) {
     text.append(isDoubtful(c) ? element("mark", { textContent: c.text, title: percent(c.confidence) }) : c.text);
   const doubts = (result.characters ?? []).filter(isDoubtful).map(c => `${c.text} ${percent(c.confidence)}`);
   if (!result.text) text.classList.add("none");
-  const label = result.status === "empty" ? say.emptyStatus : say[result.status];
+  const sure = result.status === "ok" && result.confidence >= DOUBTFUL;
+  const label = { ok: sure ? say.ok : say.unsure, empty: say.emptyStatus }[result.status] ?? say[result.status];
   const facts = element("div", { className: "facts" },
-    element("span", { textContent: label, className: result.status === "ok" ? "" : "doubt" }),
+    element("span", { textContent: label, className: sure ? "" : "doubt" }),
     element("span", { textContent: result.confidence === null ? "" : percent(result.confidence) }),
     element("span", { textContent: result.file, className: "name" }));
   const frame = element("div", { className: "frame" }, picture);
@@ -111,23 +164,20 @@ function shown(result, file) {
 
 function lookButton(result, file, frame, text) {
   const button = element("button", { type: "button", textContent: say.where });
+  const trouble = element("span", { className: "doubt" });
+  trouble.setAttribute("role", "alert");
   button.addEventListener("click", async () => {
     button.disabled = true;
-    const body = new FormData();
-    body.append("images", file, file.name || "image.png");
-    try {
-      const response = await fetch("attention", { method: "POST", body, headers: { Accept: "application/json", ...key() } });
-      const answer = await response.json();
-      if (response.ok) {
-        lookAt(answer, result, frame, text);
-        button.textContent = say.hover;
-        text.firstElementChild?.focus();
-        return;
-      }
-      state(fault(answer.error), true);
-    } catch {
-      state(say.unreachable, true);
+    const answer = await asked("attention", [file]);
+    if (answer.status === 200) {
+      lookAt(answer, result, frame, text);
+      button.textContent = say.hover;
+      trouble.remove();
+      text.firstElementChild?.focus();
+      return;
     }
+    trouble.textContent = complaint(answer);
+    button.after(trouble);
     button.disabled = false;
   });
   return button;
@@ -135,7 +185,10 @@ function lookButton(result, file, frame, text) {
 
 /** Make each character show the place that the decoder looked at when it wrote it, in the picture as the network saw it. */
 function lookAt(data, result, frame, text) {
-  frame.firstElementChild.src = data.image;
+  const picture = frame.firstElementChild;
+  picture.src = data.image;
+  picture.hidden = false;
+  frame.replaceChildren(picture);
   frame.classList.add("seen");
   const [rows, columns] = data.grid;
   const [layers, heads, count] = data.picture.shape;
@@ -160,10 +213,6 @@ function lookAt(data, result, frame, text) {
     for (const kind of ["mouseenter", "focus"]) node.addEventListener(kind, () => show(index));
     return node;
   }));
-}
-
-function key() {
-  return byId("key").value ? { "X-API-Key": byId("key").value } : {};
 }
 
 function percent(share) {
@@ -197,9 +246,10 @@ function download(name, type, content) {
 }
 
 function csv() {
-  const columns = ["file", "text", "confidence", "status"];
+  const columns = ["file", "text", "confidence", "status", "error"];
   const quote = value => `"${String(value ?? "").replaceAll('"', '""')}"`;
-  return [columns, ...results.map(r => columns.map(c => r[c]))].map(row => row.map(quote).join(",") + "\r\n").join("");
+  const rows = results.map(r => [r.file, r.text, r.confidence, r.status, r.error?.message]);
+  return "\ufeff" + [columns, ...rows].map(row => row.map(quote).join(",") + "\r\n").join("");  // the mark tells Excel that it is UTF-8
 }
 
 byId("files").addEventListener("change", event => {
@@ -216,7 +266,12 @@ byId("form").addEventListener("submit", event => {
   readWaiting();
 });
 byId("key").addEventListener("change", readWaiting);
+byId("again").addEventListener("click", readWaiting);
 byId("clear").addEventListener("click", () => {
+  running.abort();
+  running = new AbortController();
+  waiting = [];
+  byId("again").hidden = true;
   for (const picture of byId("results").querySelectorAll("img")) URL.revokeObjectURL(picture.dataset.url);
   results = [];
   byId("results").replaceChildren();
@@ -228,6 +283,12 @@ byId("copy").addEventListener("click", event => copy(event.target, say.copyAll, 
 byId("json").addEventListener("click", () => download("ocrformer.json", "application/json", JSON.stringify(results, null, 1)));
 byId("csv").addEventListener("click", () => download("ocrformer.csv", "text/csv", csv()));
 
+function readDropped(items) {
+  const files = items.filter(item => !item.webkitGetAsEntry()?.isDirectory).map(item => item.getAsFile());
+  const folders = items.length - files.length;
+  read(files, folders ? say.folders(folders) : "");
+}
+
 document.addEventListener("paste", event => {
   const files = [...event.clipboardData.files].filter(file => file.type.startsWith("image/"));
   if (files.length) event.preventDefault();
@@ -237,5 +298,5 @@ for (const kind of ["dragover", "dragleave", "drop"])
   document.addEventListener(kind, event => {
     event.preventDefault();
     byId("drop").classList.toggle("over", kind === "dragover");
-    if (kind === "drop") read([...event.dataTransfer.files]);
+    if (kind === "drop") readDropped([...event.dataTransfer.items].filter(item => item.kind === "file"));
   });

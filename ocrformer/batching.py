@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -21,7 +20,7 @@ def padded_width(width: int) -> int:
     Lines are batched only with lines of equal padded width: what a line meets in the network, and with it every
     rounding error, is then the same in any batch.
     """
-    step = max(16, 1 << max(0, math.frexp(width - 1)[1] - 4))
+    step = max(16, 1 << max(0, (width - 1).bit_length() - 4))
     return -(-width // step) * step
 
 

@@ -89,7 +89,7 @@ def _document(name: str) -> str:
     """What a line was cut from, by the usual naming: a folder, or the part before the last number."""
     path = Path(name)
     stem = path.name.split(".")[0]
-    head = stem.rstrip("0123456789abcdef").rstrip("_-")
+    head = stem.rstrip("0123456789").rstrip("_-")
     return f"{path.parent}/{head or stem[:-3] or stem}"
 
 

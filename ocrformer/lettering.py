@@ -17,7 +17,8 @@ _NAMES = (
     "malgun.ttf",  # Windows
     "unifont.otf",
 )
-_MISSING = "\U0010fffe"  # no font has this
+MISSING = "\U0010fffe"
+"""No font has this character: what it draws instead stands for all that it lacks."""
 
 
 def font_for(text: str, size: int) -> Font:
@@ -48,9 +49,10 @@ def _fonts(size: int) -> Iterator[Font]:
 
 def _draws(font: Font, character: str) -> bool:
     """Whether a character leaves ink, and not that of a missing one."""
-    return _ink(font, character) not in (_ink(font, _MISSING), b"")
+    return ink(font, character) not in (ink(font, MISSING), b"")
 
 
-def _ink(font: Font, character: str) -> bytes:
+def ink(font: Font, character: str) -> bytes:
+    """The pixels of a character, nothing if it leaves none."""
     mask = font.getmask(character)
     return bytes(mask) if mask.getbbox() else b""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 
@@ -76,6 +76,13 @@ class Line:
                 words.append(_word(run))
                 run = []
         return words
+
+
+def doubted(line: Line, least: float) -> Line:
+    """The line, suspect if it is less confident than that."""
+    if line.status == "ok" and line.confidence < least:
+        return replace(line, status="suspect", reason=f"less confident than {least:g}")
+    return line
 
 
 def _word(characters: Sequence[Character]) -> Word:

@@ -159,12 +159,12 @@ def _members(archive: Item, contents: Iterator[tuple[str, bytes | str]]) -> Iter
     """Pictures of an archive in archive order, read here because compressed archives only read forwards."""
     path = archive.name
     try:
-        for name, content in contents:
-            member = replace(archive, name=f"{path}/{name}", relative=f"{archive.relative}/{name}")
-            if isinstance(content, str):
-                yield replace(member, error=f"{path}/{name}: {content}")
+        for name, data in contents:
+            inner = replace(archive, name=f"{path}/{name}", relative=f"{archive.relative}/{name}")
+            if isinstance(data, str):
+                yield replace(inner, error=f"{path}/{name}: {data}")
             else:
-                yield replace(member, data=content) if _is_picture(name, content[:_HEAD]) else member.name
+                yield replace(inner, data=data) if _is_picture(name, data[:_HEAD]) else inner.name
     except DAMAGE as error:
         yield replace(archive, error=f"{path}: damaged archive, what follows in it is lost ({error})")
 

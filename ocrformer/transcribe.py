@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from ocrformer.config import DecodeOptions
 from ocrformer.image import ImageError, Pixels, load_pages, prepare_whole
-from ocrformer.line import Line
+from ocrformer.line import Line, doubted
 from ocrformer.remote import is_url
 from ocrformer.rows import Row
 from ocrformer.sources import Item
@@ -176,8 +176,7 @@ class WindowReader:
         return [result for result, wanted in zip(results, window.fresh, strict=True) if wanted]
 
     def _row(self, item: Item, picture: Decoded, line: Line | None, milliseconds: float | None) -> Row:
-        if line is not None and line.status == "ok" and line.confidence < self.min_confidence:
-            line = replace(line, status="suspect", reason=f"less confident than {self.min_confidence:g}")
+        line = line and doubted(line, self.min_confidence)
         size = (picture.width, picture.height)
         spent = milliseconds if line is not None else None
         return Row(picture.name, line, picture.error, *size, milliseconds=spent, modified=item.modified)

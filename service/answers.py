@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from ocrformer import Character, ImageError, Line
+from ocrformer.line import doubted
 
 
 class Fault(BaseModel):
@@ -69,15 +70,15 @@ def image_answer(
     if isinstance(result, ImageError):
         fault = Fault(code=result.code, message=str(result))
         return ImageAnswer(file=name, text="", confidence=None, status="failed", milliseconds=spent, error=fault)
-    doubtful = result.status == "ok" and result.confidence < min_confidence
+    line = doubted(result, min_confidence)
     return ImageAnswer(
         file=name,
-        text=result.text,
-        confidence=round(result.confidence, 4),
-        status="suspect" if doubtful else result.status,
-        reason=f"less confident than {min_confidence:g}" if doubtful else result.reason or None,
+        text=line.text,
+        confidence=round(line.confidence, 4),
+        status=line.status,
+        reason=line.reason or None,
         milliseconds=spent,
-        characters=[_character(c) for c in result.characters] if characters else None,
+        characters=[_character(c) for c in line.characters] if characters else None,
     )
 
 

@@ -179,13 +179,13 @@ def test_what_cannot_be_read_is_counted_and_shown_without_a_picture(quiet_page, 
     quiet_page.wait_for_selector("#state:has-text('0 images read')")
     assert "1 not read" in quiet_page.locator("#state").inner_text()
     assert "larger than 9 bytes" in quiet_page.locator(".text").inner_text()
-    quiet_page.wait_for_selector(".frame:has-text('Browsers cannot show this format')")
+    quiet_page.wait_for_selector(".frame:has-text('No preview')")
 
 
 def test_clearing_ends_what_is_being_read(quiet_page, url):
     quiet_page.goto(url)
     upload(quiet_page, picture())
-    quiet_page.route("**/read", lambda route: None)  # never answered
+    quiet_page.route("**/read", lambda *_: None)  # never answered
     quiet_page.set_input_files("#files", [picture()])
     quiet_page.wait_for_selector("#state:has-text('Reading')")
     quiet_page.click("#clear")

@@ -37,11 +37,11 @@ def test_an_error_reaches_the_caller_and_the_pool_goes_on():
 
 
 def test_a_forked_process_gets_threads_of_its_own():
-    workers = Workers(1)
-    assert workers.map(str, [1]) == ["1"]
+    workers = Workers(2)
+    assert workers.map(str, [1, 2]) == ["1", "2"]
     child = os.fork()
     if not child:  # in the child: the parent's threads are not here
-        os._exit(0 if workers.map(str, [2]) == ["2"] else 1)
+        os._exit(0 if workers.map(str, [3, 4]) == ["3", "4"] else 1)
     assert os.waitpid(child, 0)[1] == 0
 
 

@@ -53,7 +53,7 @@ def run() -> None:
         code = error.exit_code
     except click.Abort:  # Ctrl-C
         code = 130
-    atexit._run_exitfuncs()
+    atexit._run_exitfuncs()  # private, but the only way to run them before os._exit, which does not
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()

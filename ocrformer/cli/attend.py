@@ -35,7 +35,6 @@ def attend(image: str, output: str, model: str, mode: str, device: str | None, *
     from ocrformer import attention_pictures
     from ocrformer.image import ImageError
     from ocrformer.journal import make_ready
-    from ocrformer.model.network import WeightsError
     from ocrformer.reader import OCRformer
 
     try:
@@ -50,6 +49,6 @@ def attend(image: str, output: str, model: str, mode: str, device: str | None, *
             Path(output).write_text(attention_pictures.page(attention), "utf-8")
     except ImageError as error:
         raise click.ClickException(str(error)) from None
-    except (WeightsError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from None
     click.echo("".join(attention.characters))

@@ -37,9 +37,9 @@ class LabelledBatch(NamedTuple):
     old: Tensor
 
 
-def to_batch(lines: Sequence[tuple[Pixels, list[int]]], width: int | None = None) -> LabelledBatch:
+def to_batch(lines: Sequence[tuple[Pixels, list[int]]]) -> LabelledBatch:
     """Prepared lines and their ids to tensors."""
-    images, widths = collate([line for line, _ in lines], width)
+    images, widths = collate([line for line, _ in lines])
     longest = max(len(ids) for _, ids in lines)
     inputs = torch.full((len(lines), longest + 1), BLANK)
     targets = inputs.clone()

@@ -15,6 +15,7 @@ from fontTools.ttLib import TTCollection, TTFont, TTLibError
 from PIL import Image, ImageFont
 
 from ocrformer.charset import Charset
+from ocrformer.lettering import MISSING, ink
 
 SYSTEM_FONTS = Path("/usr/share/fonts")
 _SUFFIXES = {".ttf", ".otf", ".ttc"}
@@ -148,14 +149,14 @@ def _inspect(
 ) -> tuple[Face, bytes]:
     codes = set(mapped)
     wanted = [c for c in charset.characters if ord(c) in codes and not "\u1100" <= c <= "\u11ff"]
-    tofu = _bitmap(probe, "\U0010fffe")
-    drawn = {c for c in wanted if c == " " or _bitmap(probe, c) not in (tofu, b"")}
+    tofu = ink(probe, MISSING)
+    drawn = {c for c in wanted if c == " " or ink(probe, c) not in (tofu, b"")}
     basic = [c for c in _REQUIRED if c in drawn]
-    if len({_bitmap(probe, c) for c in basic}) < len(basic) // 2:
+    if len({ink(probe, c) for c in basic}) < len(basic) // 2:
         raise ValueError("it draws different letters alike")
     syllables = _drawn_syllables(probe, "".join(chr(code) for code in range(0xAC00, 0xD7A4) if code in codes), tofu)
     face = Face(str(path), index, family, frozenset(drawn), syllables, _capitals_only(probe, drawn))
-    look = b"".join(_bitmap(probe, c) for c in "Rag&5e" + syllables[:1])
+    look = b"".join(ink(probe, c) for c in "Rag&5e" + syllables[:1])
     return face, look
 
 
@@ -163,15 +164,10 @@ def _drawn_syllables(font: ImageFont.FreeTypeFont, mapped: str, tofu: bytes) -> 
     """Those of the mapped syllables that leave ink: many fonts map all 11,172 and draw the 2,350 common ones."""
 
     def drawn(characters: str) -> str:
-        return "".join(c for c in characters if _bitmap(font, c) not in (tofu, b""))
+        return "".join(c for c in characters if ink(font, c) not in (tofu, b""))
 
     spread = mapped[::_SPREAD]
     return mapped if drawn(spread) == spread else drawn(mapped)
-
-
-def _bitmap(font: ImageFont.FreeTypeFont, character: str) -> bytes:
-    mask = font.getmask(character)
-    return bytes(mask) if mask.getbbox() else b""
 
 
 def _capitals_only(font: ImageFont.FreeTypeFont, drawn: Collection[str]) -> bool:

@@ -141,7 +141,7 @@ class TrainCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str]) -> None:
     """Train as the YAML files and options say.
 
     Exits with status 143 after a checkpoint if the process is asked to end (SIGTERM).
@@ -150,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         TrainCLI(
             LineModule,
             LineData,
-            args=list(arguments) if arguments is not None else None,
+            args=list(arguments),
             seed_everything_default=0,
             parser_kwargs={"exit_on_error": False, "fit": {"exit_on_error": False}},
             save_config_kwargs={"overwrite": True},
@@ -167,7 +167,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     except SIGTERMException:
         sys.exit(143)
-
-
-if __name__ == "__main__":
-    main()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,7 +79,7 @@ class Lexicon:
 
     def draw(self, rng: Random) -> str:
         """One word."""
-        return self.words[bisect_left(self._cumulative, rng.random() * self._cumulative[-1])]
+        return rng.choices(self.words, cum_weights=self._cumulative)[0]
 
 
 class Prose:

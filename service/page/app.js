@@ -11,7 +11,7 @@ const TEXTS = {
     ok: "sure", unsure: "unsure", suspect: "please check", emptyStatus: "empty", failed: "not read", doubts: "Doubtful:", faults: {},
     needKey: "This server wants an API key.", wrongKey: "This is not the server's API key.",
     unreachable: "The server cannot be reached; the images are kept.", again: "Try again", folders: n => `${n} folder${n === 1 ? "" : "s"} passed over: drop the images in them.`,
-    noPreview: "Browsers cannot show this format.",
+    noPreview: "No preview.",
     picture: "Picture of the line", where: "Where did it look?", hover: "Point at a character.",
   },
   ko: {
@@ -29,7 +29,7 @@ const TEXTS = {
     },
     needKey: "이 서버는 API 키가 필요합니다.", wrongKey: "API 키가 맞지 않습니다.",
     unreachable: "서버에 연결할 수 없습니다. 이미지는 남아 있습니다.", again: "다시 시도", folders: n => `폴더 ${n}개는 건너뛰었습니다. 폴더 안의 이미지를 놓으세요.`,
-    noPreview: "브라우저가 보여 줄 수 없는 형식입니다.",
+    noPreview: "미리 보기 없음",
     picture: "줄 이미지", where: "어디를 보았나?", hover: "글자를 가리켜 보세요.",
   },
 };

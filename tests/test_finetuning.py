@@ -228,6 +228,8 @@ def test_replayed_lines_are_held_to_what_was_read_before(weights, monkeypatch):
     monkeypatch.setattr(module, "_schedule", lambda: SimpleNamespace(get_last_lr=lambda: [0.0]))
     line = np.random.default_rng(0).integers(0, 256, (32, 100), dtype=np.uint8)
     lines = [(line, module.charset.encode(word), old) for word, old in (("amber", False), ("birch", True))]
+    norms = [part for part in module.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    assert norms and not any(norm.training for norm in norms) and module.network.ctc_head.training
     batch = to_mixed_batch(lines)
     assert batch.old.tolist() == [False, True]
     new = batch._replace(old=torch.zeros(2, dtype=torch.bool))

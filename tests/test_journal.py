@@ -94,6 +94,38 @@ def test_a_listing_that_failed_leaves_nothing_once_it_works(tmp_path):
     assert [json.loads(line)["file"] for line in out.read_text().splitlines()] == ["s3://store/a"]
 
 
+def test_what_was_read_and_is_gone_keeps_its_rows(tmp_path):
+    """A share that is not mounted, originals that were put away."""
+    images, out = tmp_path / "images", tmp_path / "out.jsonl"
+    images.mkdir()
+    for name in "ab":
+        Image.new("L", (40, 20), 255).save(images / f"{name}.png")
+    places = [str(images / f"{name}.png") for name in "abc"]
+    written = []
+    for present in (True, False, True):
+        if not present:
+            images.rename(tmp_path / "away")
+        elif not images.exists():
+            (tmp_path / "away").rename(images)
+            Image.new("L", (40, 20), 255).save(images / "c.png")
+        writer = JournalWriter(out, "jsonl", resume=out.exists())
+        with ThreadPoolExecutor(1) as executor:
+            for results in transcriber(executor).run(Windows(find(places), writer.is_done)):
+                writer.write(results)
+        writer.close()
+        rows = [json.loads(line) for line in out.read_text().splitlines()]
+        written.append([(row["file"][-5:], row["status"] == "failed") for row in rows])
+    kept = [("a.png", False), ("b.png", False)]
+    assert written == [[*kept, ("c.png", True)], [*kept, ("c.png", True)], [*kept, ("c.png", False)]]
+
+
+def test_a_run_that_does_not_resume_remembers_no_item(tmp_path):
+    writer = JournalWriter(tmp_path / "out.jsonl", "jsonl", resume=False)
+    assert not any(writer.is_done(Item(f"{number}.png", "x", 1, 1)) for number in range(100))
+    assert not writer._done
+    writer.close()
+
+
 def test_resuming_needs_the_journal(tmp_path):
     (tmp_path / "out.jsonl").write_text("precious\n")
     with pytest.raises(OutputError, match="cannot resume without"):

@@ -91,7 +91,7 @@ def test_allowed_characters_are_a_constraint_not_a_filter(reader):
 
 
 def test_one_array_is_not_many(reader):
-    for one in (np.zeros((32, 90), np.uint8), np.zeros((32, 90, 3), np.uint8), Image.new("L", (90, 32)), None, "a.png"):
+    for one in (np.zeros((32, 90), np.uint8), np.zeros((32, 90, 1), np.uint8), Image.new("L", (90, 32)), None, "a.png"):
         with pytest.raises(TypeError, match=r"read\(\[picture\]\)"):
             reader.read(one)
     with pytest.raises(TypeError, match=r"DecodeOptions\(\.\.\.\), not dict"):

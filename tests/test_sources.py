@@ -261,6 +261,17 @@ def test_archives_are_known_by_content(tree):
     assert names(find([str(tree / "backup")])) == ["backup/inside.png"]
 
 
+def test_an_archive_from_a_pipe_is_refused(tree):
+    os.mkfifo(tree / "given")
+    with zipfile.ZipFile(tree / "a.zip", "w") as archive:
+        archive.write(tree / "b.png")
+    writer = threading.Thread(target=lambda: (tree / "given").write_bytes((tree / "a.zip").read_bytes()))
+    writer.start()
+    (item,) = find([str(tree / "given")])
+    writer.join()
+    assert "cannot be read from a pipe" in item.error
+
+
 def test_a_cut_archive_does_not_hide_its_neighbours(tree):
     with tarfile.open(tree / "whole.tar.gz", "w:gz") as archive:
         archive.add(tree / "b.png")

@@ -1,10 +1,15 @@
 """Weights files: what is in them, and one sentence for each that cannot be used."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from ocrformer import OCRformer
+from ocrformer.charset import Charset
 from ocrformer.model.network import WeightsError, load, save
 
 
@@ -27,6 +32,19 @@ def test_unusable_weights_get_one_sentence(tmp_path, content, says):
         path.write_bytes(content)
     with pytest.raises(WeightsError, match=says):
         load(path)
+
+
+@pytest.mark.parametrize("temperature", ["warm", 0, -1.5, "nan"])
+def test_a_temperature_that_is_none_is_refused(tmp_path, bundle, temperature):
+    save(tmp_path / "w.safetensors", replace(bundle, details={"temperature": temperature}))
+    with pytest.raises(WeightsError, match=r"w\.safetensors: weights do not fit"):
+        load(tmp_path / "w.safetensors")
+
+
+def test_a_charset_without_a_space_reads(tmp_path, bundle):
+    tight = replace(bundle, charset=Charset("\u2603" + bundle.charset.characters.replace(" ", "")))
+    (line,) = OCRformer(tight).read([np.zeros((32, 90), np.uint8)])
+    assert " " not in line.text
 
 
 def test_foreign_and_mismatched_weights(tmp_path, bundle):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import lzma
+import os
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from posixpath import normpath
 
@@ -102,8 +104,15 @@ def member(path: str, name: str) -> bytes | str | None:
         if not is_zip(head):
             with tarfile.open(path, tarinfo=_Member) as tar:
                 return next((_tar_content(tar, one) for one in tar if normpath(one.name) == name), None)
-        with zipfile.ZipFile(path) as archive:
-            found = (one for one in archive.infolist() if normpath(one.filename) == name)
-            return next((_zip_content(archive, one) for one in found), None)
+        archive, members = _opened(path, Path(path).stat().st_mtime_ns, os.getpid())
+        return _zip_content(archive, members[name]) if name in members else None
     except DAMAGE as error:
         return f"damaged archive ({error})"
+
+
+@lru_cache(maxsize=4)
+def _opened(path: str, modified: int, process: int) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
+    """A zip archive and its members, kept open: labels name one after the other; processes must not share a file."""
+    del modified, process
+    archive = zipfile.ZipFile(path)
+    return archive, {normpath(one.filename): one for one in reversed(archive.infolist())}

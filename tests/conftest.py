@@ -13,7 +13,7 @@ from PIL import Image
 
 from ocrformer.charset import Charset
 from ocrformer.config import ModelConfig
-from ocrformer.model.network import Bundle, Network
+from ocrformer.model.network import Bundle, Network, save
 from ocrformer.training.fonts import Face, load_faces
 from ocrformer.training.text import TextSource
 
@@ -34,6 +34,22 @@ def tiny_bundle(config: ModelConfig = TINY, seed: int = 0) -> Bundle:
             module.weight.data.uniform_(0.5, 1.5)
             module.bias.data.uniform_(-0.3, 0.3)
     return Bundle(network.eval(), charset, {})
+
+
+def writing_bundle(seed: int = 2) -> Bundle:
+    """Random weights that are bold enough to write something."""
+    bundle = tiny_bundle(seed=seed)
+    bundle.network.ctc_head.weight.data *= 8
+    bundle.network.decoder.embedding.weight.data *= 4
+    return bundle
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory) -> str:
+    """A weights file that writes something."""
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save(path, writing_bundle())
+    return str(path)
 
 
 @pytest.fixture(scope="session")

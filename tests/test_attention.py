@@ -14,15 +14,12 @@ from ocrformer import VIEWS, Attention, DecodeOptions, ImageError, OCRformer, at
 from ocrformer.attention_map import attend
 from ocrformer.cli import main
 from ocrformer.model.network import save
-from tests.conftest import tiny_bundle
+from tests.conftest import writing_bundle
 
 
 @pytest.fixture(scope="module")
 def reader():
-    bundle = tiny_bundle(seed=2)
-    bundle.network.ctc_head.weight.data *= 8
-    bundle.network.decoder.embedding.weight.data *= 4
-    return OCRformer(bundle)
+    return OCRformer(writing_bundle())
 
 
 @pytest.fixture(scope="module")

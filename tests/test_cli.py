@@ -15,18 +15,7 @@ from PIL import Image, ImageDraw
 
 from ocrformer.cli import main
 from ocrformer.image import load
-from ocrformer.model.network import save
-from tests.conftest import ROOT, tiny_bundle
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    bundle = tiny_bundle(seed=2)
-    bundle.network.ctc_head.weight.data *= 8
-    bundle.network.decoder.embedding.weight.data *= 4
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save(path, bundle)
-    return str(path)
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -16,18 +16,8 @@ from PIL import Image, ImageDraw
 
 from ocrformer.cli import main
 from ocrformer.cli.progress import progress
-from ocrformer.model.network import save
 from ocrformer.pages import data_of
-from tests.conftest import ROOT, tiny_bundle
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    bundle = tiny_bundle(seed=2)
-    bundle.network.ctc_head.weight.data *= 8
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save(path, bundle)
-    return str(path)
+from tests.conftest import ROOT
 
 
 def picture(path, text="line"):

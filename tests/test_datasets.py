@@ -130,9 +130,6 @@ def test_missing_places_and_pictures(tmp_path):
         load_samples(tmp_path)
 
 
-# Inspection
-
-
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
@@ -167,7 +164,7 @@ def test_labels_end_where_their_lines_end(tmp_path):
     assert [sample.text for sample in load_samples(tmp_path)] == ["two\r\nlines"]
 
 
-ALTO = """<alto><Description><MeasurementUnit>{unit}</MeasurementUnit><sourceImageInformation>
+HYPHENED = """<alto><Description><MeasurementUnit>{unit}</MeasurementUnit><sourceImageInformation>
 <fileName>page.png</fileName></sourceImageInformation></Description><Layout><TextLine HPOS="1" VPOS="2" WIDTH="30"
 HEIGHT="10"><String CONTENT="two"/><SP/><String CONTENT="wor"/><HYP{hyphen}/></TextLine></Layout></alto>"""
 
@@ -175,13 +172,13 @@ HEIGHT="10"><String CONTENT="two"/><SP/><String CONTENT="wor"/><HYP{hyphen}/></T
 @pytest.mark.parametrize(("hyphen", "text"), [("", "two wor-"), (' CONTENT="="', "two wor=")])
 def test_hyphens_of_alto_belong_to_the_text(tmp_path, hyphen, text):
     Image.new("L", (60, 40), 255).save(tmp_path / "page.png")
-    (tmp_path / "page.xml").write_text(ALTO.format(unit="pixel", hyphen=hyphen), "utf-8")
+    (tmp_path / "page.xml").write_text(HYPHENED.format(unit="pixel", hyphen=hyphen), "utf-8")
     (sample,) = load_samples(tmp_path / "page.xml")
     assert sample.text == text and sample.open().shape == (11, 31)
 
 
 def test_places_in_other_units_than_pixels_are_refused(tmp_path):
-    (tmp_path / "page.xml").write_text(ALTO.format(unit="mm10", hyphen=""), "utf-8")
+    (tmp_path / "page.xml").write_text(HYPHENED.format(unit="mm10", hyphen=""), "utf-8")
     with pytest.raises(DatasetError, match="mm10, and only pixels"):
         load_samples(tmp_path / "page.xml")
 

@@ -8,19 +8,17 @@ from PIL import Image, ImageDraw
 
 from ocrformer import DecodeOptions, OCRformer
 from ocrformer.cli import main
-from ocrformer.datasets import load_samples
-from ocrformer.evaluation import compared, evaluate, report, worst
+from ocrformer.datasets import Sample, load_samples
+from ocrformer.evaluation import compared, error_rates, evaluate, report, worst
 from ocrformer.model.network import save
-from tests.conftest import tiny_bundle
+from tests.conftest import writing_bundle
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     for seed in (2, 3):
-        bundle = tiny_bundle(seed=seed)
-        bundle.network.ctc_head.weight.data *= 8
-        bundle.network.decoder.embedding.weight.data *= 4
+        bundle = writing_bundle(seed)
         save(folder / f"m{seed}.safetensors", bundle)
     return folder
 
@@ -63,6 +61,14 @@ def test_report_holds_every_figure(evaluations):
 
 def test_worst_lines_come_first(evaluations):
     assert {index % 6 for index in worst(evaluations[0])} == {0}
+
+
+def test_sets_of_which_nothing_was_read_have_no_error_rate(evaluations):
+    samples = evaluations[0].samples
+    rates = error_rates(
+        evaluations[0], {"some": samples[:5], "unread": [Sample("gone.png", "text", "", samples[0].open)]}
+    )
+    assert list(rates) == ["some"] and rates["some"] > 0
 
 
 def test_comparison_knows_the_better_model(evaluations):

@@ -103,6 +103,15 @@ def test_texts_bring_new_characters_to_fonts_that_have_them(weights, fonts, tmp_
         gather(task(weights, fonts, text=[str(text)]))
 
 
+def test_characters_of_labels_need_no_font(weights, labelled, fonts):
+    """They have their pictures already."""
+    labels = labelled / "labels.tsv"
+    labels.write_text(labels.read_text("utf-8").replace("amber", "amber ሀ"), "utf-8")
+    both = replace(task(weights, fonts, data=[str(labelled)]), fonts=[str(fonts / "DejaVuSans.ttf")])
+    material = gather(both)
+    assert material.own is not None and material.bundle.charset.missing("ሀ") == []
+
+
 def test_own_fonts_with_hangul_are_drawn_in_both_scripts(weights, fonts, tmp_path):
     bundle = load(weights)
     (face,) = load_faces([fonts / "DejaVuSans.ttf"], bundle.charset)

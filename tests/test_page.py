@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from ocrformer.model.network import save
-from tests.conftest import tiny_bundle
 from tests.serving import serving
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -25,16 +23,6 @@ def picture(text="Total 14.35"):
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return {"name": "줄 1.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    bundle = tiny_bundle(seed=2)
-    bundle.network.ctc_head.weight.data *= 8
-    bundle.network.decoder.embedding.weight.data *= 4
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save(path, bundle)
-    return str(path)
 
 
 @pytest.fixture(scope="module")

@@ -20,19 +20,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ocrformer import OCRformer
-from ocrformer.model.network import save
-from tests.conftest import ROOT, tiny_bundle
+from tests.conftest import ROOT
 from tests.serving import serving
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    bundle = tiny_bundle(seed=2)
-    bundle.network.ctc_head.weight.data *= 8
-    bundle.network.decoder.embedding.weight.data *= 4
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save(path, bundle)
-    return str(path)
 
 
 @pytest.fixture(scope="module")

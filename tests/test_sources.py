@@ -8,7 +8,7 @@ import fsspec
 import pytest
 from PIL import Image
 
-from ocrformer.sources import Item, count, find
+from ocrformer.sources import count, find
 
 
 def png(shade=200):
@@ -245,13 +245,6 @@ def test_links_that_lead_nowhere_are_passed_over(tree):
 def test_counting(tree):
     assert count([str(tree), "x.png"]) == 5  # what the folder shows, and the file
     assert count(["a.tar"]) is None
-
-
-def test_unreadable_file_is_an_item_with_a_reason(tree):
-    (tree / "gone.png").symlink_to(tree / "nowhere")
-    (item,) = find([str(tree / "gone.png")])
-    assert "cannot open" in item.error
-    assert Item("x", "x").data is None
 
 
 def test_archives_are_known_by_content(tree):

@@ -13,9 +13,7 @@ from ocrformer.model.network import STRIDE
 _LETTER, _SYLLABLE = 2.2, 4.6  # columns of the feature map for a character, under which some are missed
 _ROOM = 1.25  # times as much is made where there is less,
 _MOST = 1.6  # but a line is not widened by more than this, which makes letters of usual width strange
-_UNSURE = (
-    -0.1
-)  # log-probability of a character; below it lie 4 % of receipt lines, 1 % of book lines, most smeared ones
+_UNSURE = -0.1  # log-probability of a character; 4 % of receipt lines and 1 % of book lines lie below it
 _BLUR, _NARROWER = 1.0, 0.85  # what takes grain, dots and smears off the letters: pixels and share of the width
 _EDGES = ImageFilter.UnsharpMask(radius=2, percent=150, threshold=0)  # what brings letters out of blur and backdrops
 

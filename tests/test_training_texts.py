@@ -122,7 +122,7 @@ def test_only_syllables_that_leave_ink_count(monkeypatch):
     mapped = "가각간갇갈"
     monkeypatch.setattr(font_module, "_SPREAD", 2)
     for drawn, expected in (("가간갈", mapped), ("가각간", "가각간"), ("", "")):
-        monkeypatch.setattr(font_module, "_bitmap", lambda _, c, drawn=drawn: b"ink" if c in drawn else b"box")
+        monkeypatch.setattr(font_module, "ink", lambda _, c, drawn=drawn: b"ink" if c in drawn else b"box")
         assert font_module._drawn_syllables(None, mapped, b"box") == expected
 
 

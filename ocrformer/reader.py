@@ -174,16 +174,13 @@ class OCRformer:
         rows, readings = list(rows), self._read_once(rows, options)
         if not options.looks_twice:
             return rows, readings
-        sureness = [reading.sureness(self.charset) for reading, _ in readings]
+        texts = [[text for text, _, _ in self.charset.groups(reading.ids)] for reading, _ in readings]
+        sureness = [reading.sureness(len(text)) for (reading, _), text in zip(readings, texts, strict=True)]
         looks = [
-            (index, look)
-            for index, (reading, _) in enumerate(readings)
-            for look in second_looks(
-                rows[index], [text for text, _, _ in self.charset.groups(reading.ids)], sureness[index]
-            )
+            (index, look) for index, row in enumerate(rows) for look in second_looks(row, texts[index], sureness[index])
         ]
         for (index, look), again in zip(looks, self._read_once([look for _, look in looks], options), strict=True):
-            surer = again[0].sureness(self.charset)
+            surer = again[0].sureness(len(self.charset.groups(again[0].ids)))
             if surer > sureness[index]:
                 rows[index], readings[index], sureness[index] = look, again, surer
         return rows, readings

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ocrformer.charset import Charset
 from ocrformer.long_lines import Piece, join
 from ocrformer.model.network import STRIDE
 
@@ -27,9 +26,8 @@ class Reading:
     frames: npt.NDArray[np.int64]
     ctc_ids: list[int]
 
-    def sureness(self, charset: Charset) -> float:
-        """Mean log-probability of a character, a Hangul syllable being one; least of all where nothing was read."""
-        characters = len(charset.groups(self.ids))
+    def sureness(self, characters: int) -> float:
+        """Mean log-probability of so many characters, a Hangul syllable being one; least of all where there is none."""
         return float(self.log_probs.sum()) / characters if characters else -math.inf
 
 

@@ -18,7 +18,7 @@ from ocrformer.datasets import DatasetError, Sample
 from ocrformer.image import prepare
 from ocrformer.model.network import Bundle, Network, load, save
 from ocrformer.training.batches import Buckets
-from ocrformer.training.finetune import FinetuneModule, KeepBest, Recipe
+from ocrformer.training.finetune import FinetuneModule, KeepBest, Recipe, train
 from ocrformer.training.fonts import OWN, FontError, load_faces
 from ocrformer.training.growth import grow
 from ocrformer.training.lines import Key
@@ -247,6 +247,23 @@ def test_replayed_lines_are_held_to_what_was_read_before(weights, monkeypatch):
         module.network.ctc_head.bias += torch.randn_like(module.network.ctc_head.bias)
     held, free = module.training_step(batch, 0), module.training_step(new, 0)
     assert held.item() > free.item() + 0.01
+
+
+def test_a_run_that_is_stopped_leaves_the_model_of_an_earlier_one(weights, labelled, fonts, tmp_path, monkeypatch):
+    stopped = replace(task(weights, fonts, data=[str(labelled)]), output=tmp_path / "mine", overwrite=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "model.safetensors").write_text("of an earlier run")
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lightning.pytorch.Trainer.validate", lambda *_, **__: [])
+    monkeypatch.setattr("lightning.pytorch.Trainer.fit", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(stopped, gather(stopped), Recipe.by_size(100))
+    assert (tmp_path / "mine" / "model.safetensors").read_text() == "of an earlier run"
+    monkeypatch.setattr("lightning.pytorch.Trainer.fit", lambda *_, **__: None)
+    assert load(train(stopped, gather(stopped), Recipe.by_size(100))).details["temperature"] == "1.5"
 
 
 @pytest.mark.parametrize(("old", "kept"), [(0.10, [0.20, 0.15, 0.10]), (0.20, [0.20])], ids=["remembered", "forgotten"])

@@ -159,6 +159,32 @@ def test_what_got_no_answer_is_sent_again(quiet_page, url):
     assert quiet_page.locator("#again").is_hidden()
 
 
+def test_uploads_at_the_same_time_are_all_kept(quiet_page, url):
+    quiet_page.goto(url)
+    held = []
+    quiet_page.route("**/read", lambda route: held.append(route) if not held else route.continue_())
+    for name in ("slow.png", "quick.png"):
+        quiet_page.set_input_files("#files", [picture() | {"name": name}])
+    quiet_page.wait_for_selector("#results .name:text-is('quick.png')")
+    held[0].continue_()
+    quiet_page.wait_for_selector("#results .name:text-is('slow.png')")
+    with quiet_page.expect_download() as caught:
+        quiet_page.click("#json")
+    records = json.loads(Path(caught.value.path()).read_text("utf-8"))
+    assert [record["file"] for record in records] == ["slow.png", "quick.png"]
+
+
+def test_what_waits_can_be_sent_after_something_else_was(quiet_page, url):
+    quiet_page.goto(url)
+    quiet_page.route("**/read", lambda route: route.abort())
+    quiet_page.set_input_files("#files", [picture() | {"name": "first.png"}])
+    quiet_page.wait_for_selector("#again:visible")
+    quiet_page.unroute("**/read")
+    upload(quiet_page, picture() | {"name": "second.png"})
+    quiet_page.click("#again")
+    quiet_page.wait_for_selector("#results .name:text-is('first.png')")
+
+
 def test_what_cannot_be_read_is_counted_and_shown_without_a_picture(quiet_page, url):
     quiet_page.goto(url)
     refusal = {"error": {"code": "body_too_large", "message": "the body is larger than 9 bytes"}}

@@ -40,7 +40,6 @@ const MOST_DOUBTS = 8;
 const PORTION_FILES = 64;
 const PORTION_BYTES = 8 * 2 ** 20;
 const byId = id => document.getElementById(id);
-let results = [];
 let waiting = [];  // files without an answer yet
 let running = new AbortController();
 
@@ -95,17 +94,17 @@ function portion(files, most) {
 async function read(files, note = "") {
   if (!files.length) return note && state(note, true);
   const left = [...files], signal = running.signal, started = performance.now();
-  const before = results, fresh = [];
+  const fresh = [];
   let most = PORTION_FILES, last = null;
   state(say.reading(left.length));
-  byId("again").hidden = true;
+  byId("again").hidden = !waiting.length;
   while (left.length) {
     const sent = portion(left, most);
     const answer = await asked("read", sent, signal);
     if (signal.aborted) return;
     if ([0, 401, 429, 504].includes(answer.status)) {
       waiting.push(...sent, ...left);
-      byId("again").hidden = answer.status === 401;
+      byId("again").hidden = false;
       return state(complaint(answer), true);
     }
     if (answer.status === 413 && sent.length > 1 && !answer.images) {
@@ -114,12 +113,12 @@ async function read(files, note = "") {
       continue;
     }
     const refused = file => ({ file: file.name, text: null, confidence: null, status: "failed", error: answer.error ?? { message: String(answer.status) } });
-    const read = answer.images ?? sent.map(refused);
-    const entries = read.map((result, index) => shown(result, sent[index]));
-    last ? last.after(...entries) : byId("results").prepend(...entries);
+    const results = answer.images ?? sent.map(refused);
+    const entries = results.map((result, index) => shown(result, sent[index]));
+    if (last) last.after(...entries);
+    else byId("results").prepend(...entries);
     last = entries.at(-1);
-    fresh.push(...read);
-    results = [...fresh, ...before];
+    fresh.push(...results);
     byId("tools").hidden = false;
   }
   const lost = fresh.filter(result => result.error).length;
@@ -132,6 +131,11 @@ function fault(error) {
 
 function isDoubtful(character) {
   return character.confidence < DOUBTFUL && character.text !== " ";
+}
+
+/** What is in the list, from top to bottom: uploads may end in another order than they began. */
+function results() {
+  return [...byId("results").children].map(entry => entry.result);
 }
 
 /** The list entry of one image. */
@@ -157,7 +161,7 @@ function shown(result, file) {
     element("span", { textContent: result.file, className: "name" }));
   const frame = element("div", { className: "frame" }, picture);
   if (result.text) facts.append(lookButton(result, file, frame, text), copyButton(say.copy, () => result.text));
-  const entry = element("li", {}, frame, text, facts);
+  const entry = element("li", { result }, frame, text, facts);
   if (doubts.length) entry.append(element("p", { className: "doubts", textContent: `${say.doubts} ${doubts.slice(0, MOST_DOUBTS).join(", ")}${doubts.length > MOST_DOUBTS ? ", …" : ""}` }));
   return entry;
 }
@@ -248,7 +252,7 @@ function download(name, type, content) {
 function csv() {
   const columns = ["file", "text", "confidence", "status", "error"];
   const quote = value => `"${String(value ?? "").replaceAll('"', '""')}"`;
-  const rows = results.map(r => [r.file, r.text, r.confidence, r.status, r.error?.message]);
+  const rows = results().map(r => [r.file, r.text, r.confidence, r.status, r.error?.message]);
   return "\ufeff" + [columns, ...rows].map(row => row.map(quote).join(",") + "\r\n").join("");  // the mark tells Excel that it is UTF-8
 }
 
@@ -273,14 +277,13 @@ byId("clear").addEventListener("click", () => {
   waiting = [];
   byId("again").hidden = true;
   for (const picture of byId("results").querySelectorAll("img")) URL.revokeObjectURL(picture.dataset.url);
-  results = [];
   byId("results").replaceChildren();
   byId("tools").hidden = true;
   state("");
   byId("files").focus();
 });
-byId("copy").addEventListener("click", event => copy(event.target, say.copyAll, results.map(r => r.text).join("\n")));
-byId("json").addEventListener("click", () => download("ocrformer.json", "application/json", JSON.stringify(results, null, 1)));
+byId("copy").addEventListener("click", event => copy(event.target, say.copyAll, results().map(r => r.text).join("\n")));
+byId("json").addEventListener("click", () => download("ocrformer.json", "application/json", JSON.stringify(results(), null, 1)));
 byId("csv").addEventListener("click", () => download("ocrformer.csv", "text/csv", csv()));
 
 function readDropped(items) {

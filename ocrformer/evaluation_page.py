@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rapidfuzz.distance import Levenshtein
@@ -10,6 +10,7 @@ from rapidfuzz.distance import Levenshtein
 from ocrformer.charset import normalise
 from ocrformer.display import picture_url
 from ocrformer.evaluation import Evaluation, worst
+from ocrformer.metrics import fold
 from ocrformer.pages import fill
 
 
@@ -28,9 +29,19 @@ def _worst(evaluation: Evaluation) -> list[dict[str, Any]]:
     edits, _ = evaluation.distances()
     for index in worst(evaluation):
         truth, line = normalise(evaluation.samples[index].text), evaluation.lines[index]
-        parts = [(o.tag, truth[o.src_start : o.src_end], line.text[o.dest_start : o.dest_end])
-                 for o in Levenshtein.opcodes(truth, line.text)]  # fmt: skip
+        parts = list(_differences(truth, line.text))
         facts = {"errors": int(edits[index]), "confidence": line.confidence, "status": line.status}
         picture = picture_url(evaluation.pictures[index])
         rows.append({"name": evaluation.samples[index].name, "image": picture, "parts": parts} | facts)
     return rows
+
+
+def _differences(truth: str, text: str) -> Iterator[tuple[str, str, str]]:
+    """Parts of a label and of what was read in its place, and how they differ: `equal` where that is no error."""
+    for edit in Levenshtein.opcodes(truth, text):
+        was, read = truth[edit.src_start : edit.src_end], text[edit.dest_start : edit.dest_end]
+        if edit.tag != "replace":
+            yield edit.tag, was, read
+            continue
+        for one, other in zip(was, read, strict=True):
+            yield ("equal" if fold(one) == fold(other) else "replace"), one, other

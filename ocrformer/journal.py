@@ -43,6 +43,8 @@ class JournalWriter:
         settings: What else decides the rows; a file begun with other settings is not gone on with.
     """
 
+    resumable = True
+
     def __init__(
         self,
         path: Path,

@@ -25,6 +25,7 @@ def labelled_lines(path: Path) -> tuple[str, list[tuple[str, Corners]]]:
 
     Raises:
         ET.ParseError: If the file is no XML.
+        ValueError: If places are in another unit than pixels, or a line has none.
         OSError: If it cannot be read.
     """
     root = ET.parse(path).getroot()
@@ -82,7 +83,7 @@ def cut(image: Path, box: Corners) -> Pixels:
         ImageError: If the picture cannot be read, or the box lies outside.
     """
     left, top, right, bottom = box
-    part = _page(image)[max(0, top) : bottom, max(0, left) : right]
+    part = _page(image)[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
     if not part.size:
         raise ImageError(f"{image}: the line {box} lies outside the picture", "not_a_line")
     return part

@@ -52,7 +52,8 @@ class Line:
 
     Attributes:
         text: The text, empty for a picture without any.
-        confidence: Probability that the line has no error, between 0 and 1; longer lines have more room for one.
+        confidence: Probability that the line has no error (case and the form of quotes and dashes aside); longer lines
+            have more room for one.
         status: `ok`, `empty`, or `suspect` (look at it).
         characters: The characters of the text, spaces included.
         reason: Why the line is suspect.

@@ -64,6 +64,7 @@ def _hocr(rows: Sequence[Row], characters: bool) -> ET.Element:
                 element = ET.SubElement(line, "span", span)
                 if characters:
                     _hocr_characters(element, word, row)
+                    element.tail = " "
                 else:
                     element.text = _clean(word.text)
     return root

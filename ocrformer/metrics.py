@@ -25,7 +25,7 @@ def fold(text: str) -> str:
 
     Once only: of four hyphens it leaves two, and of these one.
     """
-    return normalise(text.casefold().translate(_PLAIN).replace("--", "-"))
+    return normalise(normalise(text).casefold().translate(_PLAIN).replace("--", "-"))
 
 
 def without_spaces(text: str) -> str:

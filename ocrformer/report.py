@@ -32,7 +32,7 @@ class Report:
         self.most, self.folder = most, folder
         self._count = itertools.count()
         self._kept: list[tuple[float, int, dict[str, Any]]] = []
-        self._seen = self._earlier = 0
+        self._seen = self._earlier = self._before = 0
 
     def add(self, results: Sequence[Result]) -> None:
         """Take lines that are more doubtful than those kept."""
@@ -56,18 +56,23 @@ class Report:
             before = data_of(Path(page).read_text("utf-8"))
             sure = [-1.0 if row["confidence"] is None else float(row["confidence"]) for row in before["rows"]]
             kept = [(-s, next(self._count), dict(row)) for s, row in zip(sure, before["rows"], strict=True)]
-            self._seen = len(kept) + int(before["omitted"])
+            self._seen = self._before = len(kept) + int(before["omitted"])
         except (ValueError, TypeError, LookupError, OSError):
             raise OutputError(f"{page}: is no report to go on with; name another file, or --overwrite it") from None
         self._kept, self._earlier = kept, len(kept)
         heapq.heapify(self._kept)
 
-    def page(self, summary: Summary) -> str:
-        """The page, most doubtful lines first."""
+    def lacking(self, finished: int) -> int:
+        """How many of so many pictures that earlier runs finished no page knows: those runs were killed before it."""
+        return max(0, finished - self._before)
+
+    def page(self, summary: Summary, lacking: int = 0) -> str:
+        """The page, most doubtful lines first; `lacking` lines are known to be missing."""
         again = {record["file"] for _, number, record in self._kept if number >= self._earlier}
         kept = [one for one in self._kept if one[1] >= self._earlier or one[2]["file"] not in again]
         rows = [record for _, _, record in sorted(kept, key=lambda one: (-one[0], one[1]))]
-        return fill("report.html", {"summary": str(summary), "omitted": self._seen - len(self._kept), "rows": rows})
+        found = {"summary": str(summary), "omitted": self._seen - len(self._kept), "lacking": lacking, "rows": rows}
+        return fill("report.html", found)
 
     def _record(self, row: Row, line: Pixels | None) -> dict[str, Any]:
         record = as_record(row)

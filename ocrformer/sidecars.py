@@ -29,7 +29,7 @@ class SidecarWriter:
         resume: Skip images that are done: their name, size and time of change are in the journal that lies beside
             their files, and the files are there.
         overwrite: Replace files that exist.
-        characters: Add characters with boxes (JSON only).
+        characters: Add characters with boxes (JSON, hOCR, ALTO, PAGE).
         settings: What else decides the rows; a run with other settings is not gone on with.
     """
 
@@ -47,6 +47,7 @@ class SidecarWriter:
         self.overwrite = overwrite
         self._settings = {"format": form, "characters": characters, **(settings or {})}
         self.failed = 0
+        self.resumable = folder is None or not is_url(folder)
         self._taken: dict[str, tuple[str, int]] = {}
         self._finished = cache(_finished)
 

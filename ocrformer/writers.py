@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -22,9 +23,11 @@ class Writer(Protocol):
 
     Attributes:
         failed: Images of items that are done which an earlier run could not read.
+        resumable: Whether a later run can go on with what this one wrote.
     """
 
     failed: int
+    resumable: bool
 
     def admit(self, item: Item) -> Item:
         """The item, with an error if there is no place for its result."""
@@ -48,6 +51,8 @@ class StreamWriter:
         characters: Add characters with boxes.
         owned: Close the stream at the end.
     """
+
+    resumable = False
 
     def __init__(self, stream: IO[str], form: str, *, characters: bool = False, owned: bool = False) -> None:
         self.stream, self.form, self.characters, self.owned = stream, form, characters, owned
@@ -84,6 +89,8 @@ class StreamWriter:
 class DocumentWriter:
     """One document, or all rows, written when everything is read: for formats and places that cannot grow."""
 
+    resumable = False
+
     def __init__(self, target: str, form: str, *, characters: bool = False) -> None:
         self.target, self.form, self.characters = target, form, characters
         self.failed = 0
@@ -117,7 +124,7 @@ class Destination:
         sidecars: Put a file beside each image instead.
         resume: Go on with what an earlier run wrote.
         overwrite: Replace what exists.
-        characters: Add characters with boxes (JSON formats).
+        characters: Add characters with boxes (JSON, hOCR, ALTO, PAGE).
         settings: What else decides the rows; output begun with other settings is not gone on with.
     """
 
@@ -179,7 +186,13 @@ def _one_file(to: Destination, output: str) -> DocumentWriter | JournalWriter:
         return DocumentWriter(output, to.form, characters=to.characters)
     if Path(output).is_file() and not (to.resume or to.overwrite):
         raise OutputError(f"{output} exists: use --resume to continue it or --overwrite to replace it")
-    return JournalWriter(Path(output), to.form, resume=to.resume, characters=to.characters, settings=to.settings)
+    begin = partial(JournalWriter, Path(output), to.form, characters=to.characters, settings=to.settings)
+    try:
+        return begin(resume=to.resume)
+    except OutputError:
+        if not (to.resume and to.overwrite):
+            raise
+        return begin(resume=False)  # what cannot be gone on with is replaced
 
 
 def _opened(path: str) -> IO[str]:

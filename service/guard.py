@@ -31,6 +31,7 @@ _HEADERS = {
 _ROUTED = {
     404: ("not_found", "there is nothing here; /docs tells what there is"),
     405: ("method_not_allowed", "this path answers other methods; /docs tells which"),
+    500: ("internal", "a fault of the server; its log tells more beside the request id"),
 }
 _DRAINED = 2.0  # seconds in which a body that is too large may still arrive
 _log = logging.getLogger("ocrformer.access")
@@ -156,22 +157,28 @@ class _Exchange:
         self._swallowing = False
 
     async def send(self, message: Message) -> None:
-        """Pass a message on, adding headers to the first; answers of the router are given the form of all errors."""
+        """Pass a message on, adding headers to the first; what others refuse is given the form of all errors."""
         if self._swallowing:
             return
         if message["type"] == "http.response.start":
             headers = dict(message.get("headers", []))
-            if message["status"] in _ROUTED and headers.get(b"content-type", b"").startswith(b"text/plain"):
+            plain = headers.get(b"content-type", b"").startswith(b"text/plain")
+            if message["status"] == 500 or (message["status"] in _ROUTED and plain):
                 allow = [(b"allow", headers[b"allow"])] if b"allow" in headers else []
                 await self.refuse(message["status"], *_ROUTED[message["status"]], allow)
                 self._swallowing = True
                 return
-            self._status = message["status"]
-            present = {name.lower() for name, _ in message.get("headers", [])}
-            added = [*_HEADERS.items(), (b"x-request-id", self._id.encode())]
-            more = [(n, v) for n, v in added if n not in present]
-            message = {**message, "headers": [*message.get("headers", []), *more]}
-        await self._send(message)
+            await self._start(message["status"], message.get("headers", []))
+        else:
+            await self._send(message)
+
+    async def _start(self, status: int, headers: Headers) -> None:
+        self._status = status
+        headers = list(headers)
+        present = {name.lower() for name, _ in headers}
+        added = [*_HEADERS.items(), (b"x-request-id", self._id.encode())]
+        headers += [(name, value) for name, value in added if name not in present]
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def refuse(
         self, status: int, code: str, sentence: str, extra: Headers = ((b"connection", b"close"),)
@@ -179,8 +186,8 @@ class _Exchange:
         """Answer with an error; no answer has begun."""
         body = json.dumps({"error": {"code": code, "message": sentence}, "request_id": self._id}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *extra]
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body})
+        await self._start(status, headers)
+        await self._send({"type": "http.response.body", "body": body})
 
     def log(self) -> None:
         """One JSON line without any content."""

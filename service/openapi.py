@@ -17,6 +17,7 @@ _REFUSALS = {
     "413": "body, all images, or number of images over the limit",
     "415": "content type is none of the three",
     "429": "too busy; try again after the seconds in Retry-After",
+    "500": "a fault of the server",
     "504": "not read in time",
 }
 

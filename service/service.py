@@ -31,7 +31,7 @@ from service.metrics import Metrics
 from service.models import Models
 from service.settings import Settings
 from service.uploads import Upload, parse
-from service.web import RawRequest, refuse, shown, site, status_of
+from service.web import RawRequest, facts, refuse, shown, site, status_of
 
 SETTINGS = Settings.from_environment()
 METRICS = Metrics()
@@ -56,6 +56,7 @@ class TextLines:
         self.reader = SITE.state.reader = OCRformer.from_pretrained(
             SETTINGS.model, SETTINGS.device or None, SETTINGS.runtime
         )
+        facts(self.reader)  # the checksum of what was loaded, whatever becomes of the file
         # on a GPU two batches at a time: pictures of one are decoded while the other is read
         parallel = max(1, cores() // SETTINGS.workers) if self.reader.device.type == "cpu" else 2
         self.viewer = ThreadPoolExecutor(1, thread_name_prefix="attention")

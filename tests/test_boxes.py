@@ -106,7 +106,8 @@ def test_boxes_of_a_picture_narrower_than_the_network_takes():
     line = prepare(pixels, 32)
     (box,) = character_boxes(line, ["1"], np.array([line.shape[1] / 2]))
     assert box.left * 12 < 2.5 and box.right * 12 > 9.5
-    assert reader.read([pixels])
+    (read,) = reader.read([pixels], DecodeOptions(boxes=True))
+    assert all(0 <= c.box.left < c.box.right <= 1 for c in read.characters)
 
 
 def test_boxes_of_a_loosely_cut_line_are_shares_of_the_whole_picture():

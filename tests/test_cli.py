@@ -177,7 +177,7 @@ def test_a_stopped_run_resumes_to_byte_identical_output(model, many, tmp_path, h
     done = parts.read_bytes()
     assert 0 < len(done) < whole.stat().st_size
     if how == signal.SIGINT:
-        assert done.endswith(b"\n") and "read " in messages
+        assert done.endswith(b"\n") and "read " in messages and "interrupted; --resume goes on" in messages
     assert finish(start(model, many, parts, "--resume"))[0] == 0
     assert parts.read_bytes() == whole.read_bytes()
 
@@ -203,9 +203,13 @@ def test_broken_exif_is_no_word_to_the_user(tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_ctrl_c_before_anything_is_read_is_130():
-    program = "import click, ocrformer.cli as cli\ndef main(**_): raise click.Abort()\ncli.main = main\ncli.run()"
-    assert subprocess.run([sys.executable, "-c", program], timeout=120).returncode == 130
+_AS_LIGHTNING = "\n try: raise KeyboardInterrupt\n except KeyboardInterrupt: sys.exit(1)"
+
+
+@pytest.mark.parametrize(("ends", "code"), [(" raise click.Abort()", 130), (_AS_LIGHTNING, 130), (" sys.exit(1)", 1)])
+def test_ctrl_c_is_130(ends, code):
+    program = f"import click, sys, ocrformer.cli as cli\ndef main(**_):{ends}\ncli.main = main\ncli.run()"
+    assert subprocess.run([sys.executable, "-c", program], timeout=120).returncode == code
 
 
 @pytest.mark.parametrize(

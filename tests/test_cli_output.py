@@ -108,6 +108,8 @@ def test_resuming_with_other_options_is_refused(read, other):
     result = read("a.png", "b.png", *options, *other.split(), "--resume", code=2)
     assert "begun with other options" in result.stderr
     assert Path("rows.csv").read_bytes() == before
+    read("a.png", "b.png", *options, *other.split(), "--resume", "--overwrite", code=0)
+    assert "b.png" in Path("rows.csv").read_text("utf-8")
 
 
 @pytest.mark.parametrize("journal", ["garbage\n", "5\n", '{"a": 1}\n[1]\n'])
@@ -155,6 +157,26 @@ def test_reports_do_not_replace_other_files(read):
     before = Path("b.png").read_bytes()
     assert "b.png exists" in read("a.png", "--report", "b.png", code=2).stderr
     assert Path("b.png").read_bytes() == before
+    Path("page.html").write_text("mine")
+    url = f"file://{Path('page.html').absolute()}"
+    assert "page.html exists" in read("a.png", "--report", url, code=2).stderr
+    resumed = read("a.png", "-o", "rows.csv", "--report", url, "--resume", code=2)
+    assert "on this machine alone" in resumed.stderr and not Path("rows.csv").exists()
+    assert Path("page.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize("option", ["-o", "--report"])
+@pytest.mark.parametrize("place", ["lines.zip", "b.png", "list.txt"])
+def test_what_is_read_is_not_replaced(read, place, option):
+    with zipfile.ZipFile("lines.zip", "w") as archive:
+        archive.write("a.png")
+    Path("list.txt").write_text("a.png")
+    before = Path(place).read_bytes()
+    refused = read(place, option, place, "--overwrite", code=2).stderr
+    assert place in refused and "name another file" in refused
+    assert Path(place).read_bytes() == before
+    read(".", "-f", "csv", "-o", "rows.csv", code=0)  # beside what is read
+    read(".", "-f", "csv", "-o", "rows.csv", "--resume", code=0)
 
 
 @pytest.mark.parametrize(
@@ -177,12 +199,12 @@ def test_places_that_cannot_be_written_are_named_before_reading(read, options):
     assert sorted(path.name for path in Path().iterdir()) == ["a.png", "b.png", "folder"]
 
 
-@pytest.mark.parametrize("form", ["txt", "json", "jsonl", "csv", "tsv"])
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv", "tsv"])
 def test_names_that_are_no_text_are_written_escaped(read, form):
     name = os.fsdecode(b"bad\xff.png")
     Path(name).write_bytes(b"\x89PNG")
     read("a.png", name, "-f", form, "-o", "rows", code=1)
-    assert form == "txt" or "bad" in Path("rows").read_text("utf-8")
+    assert r"bad\udcff.png" in Path("rows").read_text("utf-8").replace("\\\\", "\\")
 
 
 def test_what_is_at_a_url_is_not_replaced_unasked(read, tmp_path):
@@ -216,7 +238,10 @@ def test_a_resumed_report_shows_the_lines_of_all_runs(read):
     read("a.png", "b.png", *options, code=0)  # read again, shown once
     pages = [data_of(Path(page).read_text("utf-8")) for page in ("page.html", "whole.html")]
     assert sorted(map(json.dumps, pages[0]["rows"])) == sorted(map(json.dumps, pages[1]["rows"]))
-    assert pages[0]["omitted"] == 0
+    assert pages[0]["omitted"] == pages[0]["lacking"] == 0
+    Path("page.html").unlink()  # as after a kill
+    assert "page.html: lacks 2 pictures" in read("a.png", "b.png", *options, code=0).stderr
+    assert data_of(Path("page.html").read_text("utf-8"))["lacking"] == 2
     Path("page.html").write_text("something else")
     assert "no report to go on with" in read("a.png", *options, code=2).stderr
 

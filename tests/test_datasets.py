@@ -90,6 +90,16 @@ ALTO = """<?xml version="1.0"?><alto xmlns="http://www.loc.gov/standards/alto/ns
 </TextLine></TextBlock></PrintSpace></Page></Layout></alto>"""
 
 
+@pytest.mark.parametrize("points", ["0,-50 100,-10", "-90,0 -10,20", "0,400 90,420"])
+def test_lines_beside_their_page_are_no_lines(tmp_path, points):
+    Image.new("L", (300, 200), 255).save(tmp_path / "a.png")
+    lines = f'<TextLine><Coords points="{points}"/><TextEquiv><Unicode>x</Unicode></TextEquiv></TextLine>'
+    (tmp_path / "a.xml").write_text(f'<PcGts><Page imageFilename="a.png">{lines}</Page></PcGts>')
+    (sample,) = load_samples(tmp_path)
+    with pytest.raises(ImageError, match="outside the picture"):
+        sample.open()
+
+
 @pytest.mark.parametrize(("xml", "text", "shape"), [(PAGE, "best text", (21, 51)), (ALTO, "two words", (19, 51))])
 def test_lines_are_cut_from_page_and_alto(tmp_path, xml, text, shape):
     Image.new("L", (200, 100), 255).save(tmp_path / "p.png")

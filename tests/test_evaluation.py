@@ -10,6 +10,7 @@ from ocrformer import DecodeOptions, OCRformer
 from ocrformer.cli import main
 from ocrformer.datasets import Sample, load_samples
 from ocrformer.evaluation import compared, error_rates, evaluate, report, worst
+from ocrformer.evaluation_page import _differences
 from ocrformer.model.network import save
 from tests.conftest import writing_bundle
 
@@ -44,6 +45,18 @@ def data(tmp_path_factory, models):
 def evaluations(models, data):
     readers = [OCRformer.from_pretrained(models / f"m{seed}.safetensors", "cpu") for seed in (2, 3)]
     return [evaluate(reader, "data", load_samples(data), DecodeOptions()) for reader in readers]
+
+
+def test_marked_differences_are_those_that_count():
+    assert list(_differences("TOTAL “5”", 'Total "6"')) == [
+        ("equal", "T", "T"),
+        *(("equal", one, one.lower()) for one in "OTAL"),
+        ("equal", " ", " "),
+        ("equal", "“", '"'),
+        ("replace", "5", "6"),
+        ("equal", "”", '"'),
+    ]
+    assert ("delete", " ", "") in list(_differences("a b", "ab"))
 
 
 def test_report_holds_every_figure(evaluations):

@@ -44,6 +44,7 @@ def test_both_sides_are_normalised():
 
 def test_folding_forgives_case_quotes_and_dashes():
     assert fold("It’s “A”—b") == fold('IT\'S "a"-B')
+    assert fold("\u2010\u2011 a") == fold("-- a")  # hyphens that the charset writes as one kind
     assert score(["Ab"], ["aB"], folded=False).cer == 1
     assert without_spaces("A b  c") == "abc"
     assert score([without_spaces("- - - -")], [without_spaces("- - -")], folded=False).cer == 1 / 4

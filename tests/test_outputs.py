@@ -117,6 +117,8 @@ def test_markup_holds_every_character_of_a_word(form, tag):
     if form == "hocr":
         words = [e for e in root.iter() if e.get("class") == "ocrx_word"]
         assert ["".join(word.itertext()) for word in words] == ROWS[0].line.text.split()
+        (line,) = (e for e in root.iter() if e.get("class") == "ocr_line")
+        assert "".join(line.itertext()).strip() == ROWS[0].line.text
 
 
 def test_json_has_words_with_boxes():

@@ -124,6 +124,17 @@ def test_unknown_paths_and_methods_are_answered_like_any_error():
         assert answer.headers.get("allow") == (None if status == 404 else "POST")
 
 
+def test_faults_of_the_server_are_answered_like_any_error():
+    async def broken(*_):
+        return JSONResponse({"error": "An unexpected error has occurred"}, 500)
+
+    behind = Starlette(routes=[Route("/read", broken, methods=["POST"])])
+    app = Guard(behind, api_key="", max_body=1000, body_timeout=0.5, rejected=lambda _: None)
+    answer = post(app)
+    assert answer.status_code == 500 and answer.json()["error"]["code"] == "internal"
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
 def test_options_left_empty_are_as_if_not_given():
     app, _ = application()
     empty = dict.fromkeys(("mode", "charset", "characters", "min_confidence"), "")

@@ -166,6 +166,14 @@ def test_synth_writes_images_labels_and_a_sheet(fonts, tmp_path):
     assert all(prepare(load(tmp_path / "out" / row.split("\t")[0]), 32).shape[0] == 32 for row in rows)
 
 
+def test_synth_writes_to_empty_folders_alone(fonts, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "1.png").write_bytes(b"mine")
+    with pytest.raises(FileExistsError, match="not empty"):
+        write_lines(tmp_path / "out", SyntheticConfig([str(fonts)]), 3)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["1.png"]
+
+
 def test_synth_for_measuring_is_clean_and_of_unseen_families(fonts, faces, tmp_path):
     config = SyntheticConfig([str(fonts)])
     write_lines(tmp_path / "out", config, 8, width=300, seed=1, clean=True, unseen=True, kind="rare")

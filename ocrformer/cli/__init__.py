@@ -47,7 +47,7 @@ def run() -> None:
     try:
         code = main(prog_name="ocrformer", standalone_mode=False)
     except SystemExit as stop:
-        code = stop.code
+        code = 130 if isinstance(stop.__context__, KeyboardInterrupt) else stop.code  # Lightning's would be 1
     except click.ClickException as error:
         error.show()
         code = error.exit_code

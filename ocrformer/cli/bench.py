@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ocrformer.cli.extras import called, need, plainly
+from ocrformer.cli.extras import apart, called, need, plainly
 from ocrformer.config import MODES, DecodeOptions
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **opti
         if Path(options["scaling"]).suffix not in (".svg", ".png", ".pdf"):
             raise click.UsageError(f"--scaling draws .svg, .png or .pdf, not {options['scaling']}")
     for target in filter(None, (options["as_json"], options["markdown"], options["scaling"])):
+        apart(target, model, *places)
         make_ready(target)
     readers = {name: OCRformer.from_pretrained(model, "cpu", name) for name in runtimes.split(",")}
     folders = {called(place, places): _files(place, options["lines"]) for place in places}

@@ -9,6 +9,8 @@ import click
 
 from ocrformer.cli.extras import apart, need, plainly
 
+_SHOWN = 120  # lines on the contact sheet
+
 
 @click.group()
 def data() -> None:
@@ -45,10 +47,11 @@ def check(path: str, model: str, sheet: str | None) -> None:
     for line in summary(found):
         click.echo(line)
     if sheet:
+        from ocrformer.training.material import spread
         from ocrformer.training.sheet import sheet_of
 
-        shown = [samples[index] for index in found.usable]
-        sheet_of(shown[:: max(1, len(shown) // 120)][:120], bundle.network.config.height).save(sheet, "PNG")
+        shown = spread([samples[index] for index in found.usable], _SHOWN)
+        sheet_of(shown, bundle.network.config.height).save(sheet, "PNG")
     sys.exit(0 if found.sound else 1)
 
 

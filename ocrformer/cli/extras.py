@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -27,13 +28,19 @@ def plainly() -> Iterator[None]:
         raise click.UsageError(str(error)) from None
 
 
-def apart(output: str, *inputs: str) -> None:
-    """Refuse an output that is one of the inputs, or lies there already in a folder of inputs."""
+def apart(output: str, *inputs: str, within: bool = True) -> None:
+    """Refuse an output that is one of the inputs, or lies there already in a folder of inputs.
+
+    Args:
+        output: A file, whether there or not.
+        inputs: Files and folders that are read.
+        within: Whether files in folders of inputs count.
+    """
     target = Path(output)
-    if not target.exists():
+    if not os.path.exists(output):  # noqa: PTH110 - pathlib raises on names too long for a file
         return
-    for place in map(Path, inputs):
-        if place.exists() and (target.samefile(place) or place.resolve() in target.resolve().parents):
+    for place in (Path(place) for place in inputs if os.path.exists(place)):  # noqa: PTH110
+        if target.samefile(place) or (within and place.resolve() in target.resolve().parents):
             raise click.UsageError(f"{output}: would replace what is read; name another file")
 
 

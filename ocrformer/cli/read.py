@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Also write an HTML page of the most doubtful lines, for correction; --resume adds to it.",
 )
-@click.option("--characters", is_flag=True, help="Add characters with confidences and boxes (JSON formats).")
+@click.option("--characters", is_flag=True, help="Add characters with confidences and boxes (JSON, hOCR, ALTO, PAGE).")
 @click.option("--timing", is_flag=True, help="Note milliseconds per image (two runs then differ in them).")
 @click.option("--model", default="default", show_default=True, metavar="FILE", help="Weights to read with.")
 @click.option("--mode", type=click.Choice(MODES), default=DecodeOptions.mode, show_default=True, help="How to decode.")
@@ -129,7 +129,7 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
     report = Report(folder="." if is_url(page) else str(Path(page).parent)) if page else None
     if report and options["resume"] and Path(page).is_file():
         report.go_on(page)
-    writer = writer_for(form, options)  # last: it opens files
+    writer = writer_for(form, places, options)  # last: it opens files
     summary = Summary()
     items = find(places, recursive=options["recursive"], pass_over=summary.pass_over)
     windows = Windows(map(writer.admit, items), writer.is_done)
@@ -144,12 +144,15 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
                 break
     writer.close()
     if report:
-        put(options["report"], report.page(summary))
+        lacking = report.lacking(windows.skipped)
+        put(page, report.page(summary, lacking))
+        if lacking:
+            click.echo(f"{page}: lacks {lacking:,} pictures of an earlier run, which was killed", err=True)
     for sentence in closing_words(summary, windows.skipped, writer.failed):
         click.echo(sentence, err=True)
     if stopped:
-        again = "; --resume goes on" if options["output"] or options["sidecars"] or options["output_dir"] else ""
-        click.echo(f"interrupted{again}", err=True)
+        again = "--resume goes on" if writer.resumable else "what was read until then is written"
+        click.echo(f"interrupted; {again}", err=True)
         return 128 + stopped[0]
     if not summary.statuses.total() + windows.skipped:
         within = "" if options["recursive"] else "; --recursive looks into folders within folders"

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocrformer.archives import ARCHIVES
-from ocrformer.remote import SourceError
+from ocrformer.cli.extras import apart
+from ocrformer.remote import SourceError, is_url
 from ocrformer.sources import exists
 
 if TYPE_CHECKING:
@@ -48,21 +49,25 @@ def _by_name(output: str) -> str | None:
     return form
 
 
-def writer_for(form: str, options: dict[str, Any]) -> Writer:
+def writer_for(form: str, places: list[str], options: dict[str, Any]) -> Writer:
     """The writer that the options ask for.
 
     Raises:
         OutputError: If they contradict each other, or something would be replaced that may not be.
     """
-    from ocrformer.journal import OutputError, make_ready
+    from ocrformer.journal import OutputError, make_ready, occupied
     from ocrformer.writers import open_writer
 
-    report = options["report"]
+    report, output = options["report"], options["output"]
+    for target in filter(None, (report, output)):
+        apart(target, *places, within=False)  # rows may well lie beside the pictures
     if report:
         make_ready(report)
-        if options["output"] and Path(report).absolute() == Path(options["output"]).absolute():
+        if output and Path(report).absolute() == Path(output).absolute():
             raise OutputError(f"{report}: --output and --report must be two files")
-        if Path(report).is_file() and not (options["overwrite"] or options["resume"]):
+        if options["resume"] and is_url(report):
+            raise OutputError(f"{report}: --resume goes on with a --report on this machine alone")
+        if occupied(report) and not (options["overwrite"] or options["resume"]):
             raise OutputError(f"{report} exists: use --overwrite to replace it")
     return open_writer(_destination(form, options), sys.stdout)
 

@@ -162,13 +162,13 @@ def distort(place: str, folder: Path, most: int) -> Iterator[tuple[str, int]]:
         Name of each condition and number of its lines, as they are written.
 
     Raises (at the first step):
-        DatasetError: If nothing labelled is found, or the folder holds labelled lines already.
+        DatasetError: If nothing labelled is found, or there is anything in the folder.
         ImageError: If a picture cannot be opened.
     """
     samples = load_samples(place)
     chosen = samples[:: -(-len(samples) // most)]
-    if any((folder / name / "labels.tsv").exists() for name in CONDITIONS):
-        raise DatasetError(f"{folder} holds labelled lines already: name another folder")
+    if folder.exists() and any(folder.iterdir()):
+        raise DatasetError(f"{folder} is not empty: name another folder")
     for name, worse in CONDITIONS.items():
         target = folder / name
         target.mkdir(parents=True, exist_ok=True)

@@ -173,8 +173,9 @@ def _usable(samples: Sequence[Sample], bundle: Bundle) -> list[Sample]:
 
 
 def spread(samples: Sequence[Sample], most: int) -> list[Sample]:
-    """At most so many samples, from all over."""
-    return list(samples[:: max(1, len(samples) // most)][:most])
+    """At most so many samples, evenly from all over."""
+    count = min(most, len(samples))
+    return [samples[index * len(samples) // count] for index in range(count)]
 
 
 def drawn(factory: LineFactory, count: int, name: str) -> list[Sample]:

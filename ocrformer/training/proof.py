@@ -78,7 +78,7 @@ def _fonts(material: Material, before: OCRformer, after: OCRformer) -> list[dict
 
 def _error(reader: OCRformer, samples: list[Sample]) -> float:
     done = evaluate(reader, "", samples, DecodeOptions())
-    return score(done.references, done.predictions, folded=False).cer
+    return score(done.references, done.predictions).cer
 
 
 def _characters(pairs: list[list[Evaluation]], known: Charset) -> dict[str, tuple[int, int]]:

@@ -75,11 +75,11 @@ def write_lines(
         The number of lines written.
 
     Raises:
-        FileExistsError: If the folder holds labelled lines.
-        ValueError: As `line_factory`, and so is FileNotFoundError.
+        FileExistsError: If there is anything in the folder.
+        FontError, DatasetError, FileNotFoundError: As `line_factory`.
     """
-    if (folder / "labels.tsv").exists():
-        raise FileExistsError(f"{folder} holds labelled lines already: name another folder")
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty: name another folder")
     factory = line_factory(config, **manner)
     folder.mkdir(parents=True, exist_ok=True)
     pictures, captions = [], []

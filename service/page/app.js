@@ -126,7 +126,7 @@ async function read(files, note = "") {
 }
 
 function fault(error) {
-  return say.faults[error.code] ?? error.message;
+  return say.faults[error.code] ?? error.message ?? String(error);
 }
 
 function isDoubtful(character) {

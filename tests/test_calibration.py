@@ -49,7 +49,7 @@ def test_command_changes_confidences_alone(tmp_path):
     folder = tmp_path / "lines"
     folder.mkdir()
     for index in range(60):
-        picture = Image.new("L", (60 + 4 * index, 32), 255)
+        picture = Image.new("L", (60 + 2 * index, 32), 255)
         ImageDraw.Draw(picture).text((4, 8), "x" * (3 + index // 5), fill=0)
         picture.save(folder / f"{index}.png")
     pictures = sorted(folder.glob("*.png"))

@@ -156,17 +156,24 @@ def finish(process):
 def many(tmp_path_factory):
     folder = tmp_path_factory.mktemp("many")
     rng = np.random.default_rng(1)
-    for index in range(1500):
+    for index in range(800):
         pixels = np.full((20, int(rng.integers(40, 200))), 255, np.uint8)
         pixels[4:16, 4:-4:5] = 0
         Image.fromarray(pixels).save(folder / f"{index:04d}.png")
     return folder
 
 
+@pytest.fixture(scope="module")
+def whole(model, many, tmp_path_factory):
+    """What an unbroken run writes."""
+    path = tmp_path_factory.mktemp("whole") / "whole.jsonl"
+    assert finish(start(model, many, path))[0] == 0
+    return path
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill", "interrupt"])
-def test_a_stopped_run_resumes_to_byte_identical_output(model, many, tmp_path, how):
-    whole, parts = tmp_path / "whole.jsonl", tmp_path / "parts.jsonl"
-    assert finish(start(model, many, whole))[0] == 0
+def test_a_stopped_run_resumes_to_byte_identical_output(model, many, whole, tmp_path, how):
+    parts = tmp_path / "parts.jsonl"
     process = start(model, many, parts)
     deadline = time.monotonic() + 60
     while (not parts.exists() or parts.stat().st_size < 5000) and time.monotonic() < deadline:

@@ -10,7 +10,7 @@ demo: .venv/.base
 	$(BIN)/ocrformer read samples/
 
 test: .venv/.all
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/.all
 	$(BIN)/ruff format --check .

@@ -234,7 +234,7 @@ def test_the_readmes_example_on_receipts(real_lines, fonts, tmp_path):
     rows = (receipts / "labels.tsv").read_text("utf-8").splitlines()[:400]
     (tmp_path / "labels.tsv").write_text("".join(f"{receipts}/{row}\n" for row in rows), "utf-8")
     output, general = tmp_path / "receipts", fonts / "DejaVuSans.ttf"
-    done = run("--data", tmp_path, "--general-fonts", general, "-o", output, "--steps", 60)
+    done = run("--data", tmp_path, "--general-fonts", general, "-o", output, "--steps", 30)
     assert done.returncode == 0, done.stdout + done.stderr
     reports = json.loads((output / "report.json").read_text("utf-8"))["reports"]
     before, after = (report for report in reports if report["data"] == "new lines")

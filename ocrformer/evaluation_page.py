@@ -38,10 +38,6 @@ def _worst(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 def _differences(truth: str, text: str) -> Iterator[tuple[str, str, str]]:
     """Parts of a label and of what was read in its place, and how they differ: `equal` where that is no error."""
-    for edit in Levenshtein.opcodes(truth, text):
-        was, read = truth[edit.src_start : edit.src_end], text[edit.dest_start : edit.dest_end]
-        if edit.tag != "replace":
-            yield edit.tag, was, read
-            continue
-        for one, other in zip(was, read, strict=True):
-            yield ("equal" if fold(one) == fold(other) else "replace"), one, other
+    one, other = ([fold(character) or character for character in line] for line in (truth, text))
+    for edit in Levenshtein.opcodes(one, other):
+        yield edit.tag, truth[edit.src_start : edit.src_end], text[edit.dest_start : edit.dest_end]

@@ -49,10 +49,7 @@ def evaluations(models, data):
 
 def test_marked_differences_are_those_that_count():
     assert list(_differences("TOTAL “5”", 'Total "6"')) == [
-        ("equal", "T", "T"),
-        *(("equal", one, one.lower()) for one in "OTAL"),
-        ("equal", " ", " "),
-        ("equal", "“", '"'),
+        ("equal", "TOTAL “", 'Total "'),
         ("replace", "5", "6"),
         ("equal", "”", '"'),
     ]

@@ -94,14 +94,14 @@ def frames_needed(text: str, charset: Charset) -> int:
     return len(ids) + sum(a == b for a, b in pairwise(ids))
 
 
-def split(samples: Sequence[Sample], share: float = _HELD_OUT) -> tuple[list[int], list[int]]:
+def split(samples: Sequence[Sample], share: float = _HELD_OUT, fewest: int = 3) -> tuple[list[int], list[int]]:
     """Indices for training and for validation; the choice depends on names alone.
 
-    No document is in both, unless whole documents cannot give about the share: where one has nearly all lines, lines
-    are divided.
+    No document is in both, unless whole documents cannot give about the share: where one has nearly all lines, or
+    there are fewer documents than `fewest`, lines are divided.
     """
     wanted = max(1, round(share * len(samples)))
-    documents = _documents(samples)
+    documents = _documents(samples, fewest)
     for most in (2 * wanted, len(samples) // 2):
         held = _some(documents, wanted, most)
         if 2 * len(held) >= wanted:
@@ -130,11 +130,11 @@ def folds(samples: Sequence[Sample], count: int) -> list[list[int]]:
     return [part for part in parts if part]
 
 
-def _documents(samples: Sequence[Sample]) -> list[list[int]]:
-    """Indices of each document's lines, in an order that tells nothing about them; of one or two, lines alone."""
+def _documents(samples: Sequence[Sample], fewest: int = 3) -> list[list[int]]:
+    """Indices of each document's lines, in an order that tells nothing about them; of fewer documents, lines alone."""
     documents = _by(samples, lambda sample: sample.document)
     # one book or one shop: lines are all there is to divide
-    return documents if len(documents) > 2 else _by(samples, lambda sample: sample.name)
+    return documents if len(documents) >= fewest else _by(samples, lambda sample: sample.name)
 
 
 def _by(samples: Sequence[Sample], name_of: Callable[[Sample], str]) -> list[list[int]]:

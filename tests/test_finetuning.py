@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 
@@ -22,7 +23,7 @@ from ocrformer.training.finetune import FinetuneModule, KeepBest, Recipe, train
 from ocrformer.training.fonts import OWN, FontError, load_faces
 from ocrformer.training.growth import grow
 from ocrformer.training.lines import Key
-from ocrformer.training.material import Task, _is_korean, _own, gather, spread
+from ocrformer.training.material import Task, _divided, _is_korean, _own, gather, spread
 from ocrformer.training.mixture import MixedSampler, Own, Real, to_mixed_batch
 from tests.conftest import ROOT, TINY
 
@@ -81,6 +82,20 @@ def test_labelled_lines_are_divided_in_three(weights, labelled, fonts):
     (labelled / "labels.tsv").write_text("00.png\tamber\n01.png\tbirch\n", "utf-8")
     with pytest.raises(DatasetError, match="2 usable lines are too few"):
         gather(task(weights, fonts, data=[str(labelled)]))
+
+
+def test_few_documents_are_not_spent_on_steering():
+    def lines(sizes):
+        named = [(f"{book}/{line}", str(book)) for book, size in enumerate(sizes) for line in range(size)]
+        return [Sample(name, "x", book, Path) for name, book in named]
+
+    training, steering, held_out = _divided(lines([120, 80, 70, 30]))
+    assert len(steering) == 60 and {s.document for s in steering} == {s.document for s in training}
+    assert len({s.document for s in held_out}) == 1 and held_out[0].document not in {s.document for s in training}
+    training, steering, held_out = _divided(lines([50] * 100))
+    assert 400 < len(steering) < 500 and {s.document for s in steering}.isdisjoint(s.document for s in training)
+    _, steering, _ = _divided(lines([4] * 10))
+    assert len(steering) == 9  # a quarter at most
 
 
 @pytest.mark.parametrize("count", [0, 7, 10, 11, 19, 25])

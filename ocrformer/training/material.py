@@ -26,6 +26,9 @@ from ocrformer.training.text import TextSource, read_text
 logger = logging.getLogger(__name__)
 
 _FEWEST = 10  # labelled lines
+_LEAST_STEERED, _MOST_STEERED = 0.1, 0.25  # shares of the lines that are steered by: the first if that is
+_STEERED = 60  # lines or more
+_DOCUMENTS = 20  # documents from which whole ones are steered by
 _KOREAN = 0.3  # share of Korean lines in what the default model is trained on
 
 
@@ -129,13 +132,18 @@ def _is_korean(file: Path) -> bool:
 
 
 def _divided(samples: list[Sample]) -> tuple[list[Sample], list[Sample], list[Sample]]:
-    """Lines to learn from, to steer by and to be tested on; no document is in two of them."""
+    """Lines to learn from, to steer by and to be tested on.
+
+    No document is in two of them, but where they are few: one whole document to steer by would be too many lines to go
+    without, and whether it gets better would tell little about the others.
+    """
     if len(samples) < _FEWEST:
         raise DatasetError(
             f"{len(samples)} usable lines are too few to learn from and be tested on: {_FEWEST} at least"
         )
     rest, held_out = split(samples)
-    training, steering = split([samples[i] for i in rest])
+    share = min(_MOST_STEERED, max(_LEAST_STEERED, _STEERED / len(rest)))
+    training, steering = split([samples[i] for i in rest], share, fewest=_DOCUMENTS)
     return [samples[rest[i]] for i in training], [samples[rest[i]] for i in steering], [samples[i] for i in held_out]
 
 

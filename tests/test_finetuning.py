@@ -232,6 +232,7 @@ def test_from_lines_to_report(weights, labelled, fonts, tmp_path):
     tuned = load(output / "model.safetensors")
     assert tuned.charset.missing("αβ") == [] and tuned.details["temperature"] == "1.5"
     assert not [key for key in tuned.details if key.startswith("CER")]  # those of the weights that it began with
+    assert ("the one that it began with" in done.stdout) == (tuned.details["steps"] == "0")
     judged = (output / "log").rglob("metrics.csv")
     assert any("new/cer" in path.read_text() for path in judged)  # the weights of the last step
     report = json.loads((output / "report.json").read_text("utf-8"))

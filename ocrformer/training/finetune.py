@@ -180,8 +180,8 @@ def train(task: Task, material: Material, recipe: Recipe) -> Path:
     log = task.output / "log"
     log.mkdir(parents=True, exist_ok=True)
     best = log / "best.safetensors"
-    save(best, material.bundle)
     module = FinetuneModule(material.bundle, recipe)
+    save(best, module.bundle())
     checks = max(1, min(_CHECKS, recipe.steps // 25))
     every = recipe.steps // checks
     trainer = pl.Trainer(

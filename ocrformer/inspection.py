@@ -130,6 +130,12 @@ def folds(samples: Sequence[Sample], count: int) -> list[list[int]]:
     return [part for part in parts if part]
 
 
+def evenly(samples: Sequence[Sample], most: int) -> list[Sample]:
+    """At most so many samples, from all over."""
+    count = min(most, len(samples))
+    return [samples[index * len(samples) // count] for index in range(count)]
+
+
 def _documents(samples: Sequence[Sample], fewest: int = 3) -> list[list[int]]:
     """Indices of each document's lines, in an order that tells nothing about them; of fewer documents, lines alone."""
     documents = _by(samples, lambda sample: sample.document)

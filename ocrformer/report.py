@@ -63,7 +63,7 @@ class Report:
         heapq.heapify(self._kept)
 
     def lacking(self, finished: int) -> int:
-        """How many of so many pictures that earlier runs finished no page knows: those runs were killed before it."""
+        """How many of so many pictures that earlier runs finished are in no page: they were killed, or wrote none."""
         return max(0, finished - self._before)
 
     def page(self, summary: Summary, lacking: int = 0) -> str:

@@ -175,6 +175,9 @@ def test_what_is_read_is_not_replaced(read, place, option):
     refused = read(place, option, place, "--overwrite", code=2).stderr
     assert place in refused and "name another file" in refused
     assert Path(place).read_bytes() == before
+    if place != "list.txt":  # found in a folder
+        assert "is a picture or an archive" in read(".", option, place, "--overwrite", code=2).stderr
+        assert Path(place).read_bytes() == before
     read(".", "-f", "csv", "-o", "rows.csv", code=0)  # beside what is read
     read(".", "-f", "csv", "-o", "rows.csv", "--resume", code=0)
 

@@ -23,7 +23,7 @@ from ocrformer.training.finetune import FinetuneModule, KeepBest, Recipe, train
 from ocrformer.training.fonts import OWN, FontError, load_faces
 from ocrformer.training.growth import grow
 from ocrformer.training.lines import Key
-from ocrformer.training.material import Task, _divided, _is_korean, _own, gather, spread
+from ocrformer.training.material import Task, _divided, _is_korean, _own, gather
 from ocrformer.training.mixture import MixedSampler, Own, Real, to_mixed_batch
 from tests.conftest import ROOT, TINY
 
@@ -96,14 +96,6 @@ def test_few_documents_are_not_spent_on_steering():
     assert 400 < len(steering) < 500 and {s.document for s in steering}.isdisjoint(s.document for s in training)
     _, steering, _ = _divided(lines([4] * 10))
     assert len(steering) == 9  # a quarter at most
-
-
-@pytest.mark.parametrize("count", [0, 7, 10, 11, 19, 25])
-def test_a_part_of_the_lines_is_from_all_over(count):
-    everything = list(range(count))
-    part = spread(everything, 10)
-    assert len(part) == min(10, count) and sorted(set(part)) == part
-    assert max(np.diff([-1, *part, count]), default=0) <= -(-count // 10) + 1
 
 
 def test_texts_for_replay_are_told_apart_by_their_letters(weights, labelled, fonts, tmp_path):

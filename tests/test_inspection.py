@@ -4,6 +4,7 @@ import io
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -11,7 +12,7 @@ from PIL import Image
 from ocrformer.charset import Charset
 from ocrformer.cli import main
 from ocrformer.datasets import Sample, load_samples
-from ocrformer.inspection import folds, frames_needed, inspect, split, summary
+from ocrformer.inspection import evenly, folds, frames_needed, inspect, split, summary
 from ocrformer.model.network import save
 from tests.conftest import tiny_bundle
 from tests.pictures import picture
@@ -108,6 +109,14 @@ def test_folds_are_about_equal_and_share_no_document(tmp_path):
     assert len(folds(samples[:3], 5)) == 3
     twice = [samples[0], samples[1], samples[0]]
     assert sorted(map(sorted, folds(twice, 5))) == [[0, 2], [1]]
+
+
+@pytest.mark.parametrize("count", [0, 7, 10, 11, 19, 25])
+def test_a_part_of_the_lines_is_from_all_over(count):
+    everything = list(range(count))
+    part = evenly(everything, 10)
+    assert len(part) == min(10, count) and sorted(set(part)) == part
+    assert max(np.diff([-1, *part, count]), default=0) <= -(-count // 10) + 1
 
 
 def test_split_of_one_document_divides_its_lines(tmp_path):

@@ -33,7 +33,7 @@ def check(path: str, model: str, sheet: str | None) -> None:
     if sheet:
         need("rapidfuzz", "train")
     from ocrformer.datasets import load_samples
-    from ocrformer.inspection import inspect, summary
+    from ocrformer.inspection import evenly, inspect, summary
     from ocrformer.journal import make_ready
     from ocrformer.model.network import load
     from ocrformer.reader import weights_path
@@ -47,10 +47,9 @@ def check(path: str, model: str, sheet: str | None) -> None:
     for line in summary(found):
         click.echo(line)
     if sheet:
-        from ocrformer.training.material import spread
         from ocrformer.training.sheet import sheet_of
 
-        shown = spread([samples[index] for index in found.usable], _SHOWN)
+        shown = evenly([samples[index] for index in found.usable], _SHOWN)
         sheet_of(shown, bundle.network.config.height).save(sheet, "PNG")
     sys.exit(0 if found.sound else 1)
 

@@ -147,7 +147,7 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
         lacking = report.lacking(windows.skipped)
         put(page, report.page(summary, lacking))
         if lacking:
-            click.echo(f"{page}: lacks {lacking:,} pictures of an earlier run, which was killed", err=True)
+            click.echo(f"{page}: lacks {lacking:,} pictures that an earlier run read and left no page of", err=True)
     for sentence in closing_words(summary, windows.skipped, writer.failed):
         click.echo(sentence, err=True)
     if stopped:

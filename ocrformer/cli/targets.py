@@ -56,7 +56,7 @@ def writer_for(form: str, places: list[str], options: dict[str, Any]) -> Writer:
         OutputError: If they contradict each other, or something would be replaced that may not be.
     """
     from ocrformer.journal import OutputError, make_ready, occupied
-    from ocrformer.writers import open_writer
+    from ocrformer.writers import open_writer, spare
 
     report, output = options["report"], options["output"]
     for target in filter(None, (report, output)):
@@ -69,6 +69,7 @@ def writer_for(form: str, places: list[str], options: dict[str, Any]) -> Writer:
             raise OutputError(f"{report}: --resume goes on with a --report on this machine alone")
         if occupied(report) and not (options["overwrite"] or options["resume"]):
             raise OutputError(f"{report} exists: use --overwrite to replace it")
+        spare(report)
     return open_writer(_destination(form, options), sys.stdout)
 
 

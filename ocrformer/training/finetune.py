@@ -15,12 +15,13 @@ from torch.utils.data import DataLoader
 
 from ocrformer.charset import BLANK
 from ocrformer.image import prepare
+from ocrformer.inspection import evenly
 from ocrformer.model.backbone import inside
 from ocrformer.model.network import STRIDE, Bundle, save
 from ocrformer.training.batches import Buckets, LabelledBatch
 from ocrformer.training.data import one_thread
 from ocrformer.training.losses import drift
-from ocrformer.training.material import Material, Task, drawn, spread
+from ocrformer.training.material import Material, Task, drawn
 from ocrformer.training.mixture import MixedLines, MixedSampler, to_mixed_batch
 from ocrformer.training.module import LineModule
 from ocrformer.training.run import Averaging, LineProgress, precision
@@ -68,7 +69,7 @@ class FinetuneData(pl.LightningDataModule):
         height = material.bundle.network.config.height
         own = drawn(material.own, _DRAWN, "steering") if material.own else []
         old = drawn(material.replay, _DRAWN, "steering")
-        sets = {"new": spread(material.steering, _STEERING) + own, "old": old}
+        sets = {"new": evenly(material.steering, _STEERING) + own, "old": old}
         self.validation = {
             name: [(prepare(sample.open(), height, sample.name), sample.text) for sample in samples]
             for name, samples in sets.items()

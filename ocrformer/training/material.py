@@ -26,9 +26,9 @@ from ocrformer.training.text import TextSource, read_text
 logger = logging.getLogger(__name__)
 
 _FEWEST = 10  # labelled lines
-_LEAST_STEERED, _MOST_STEERED = 0.1, 0.25  # shares of the lines that are steered by: the first if that is
-_STEERED = 60  # lines or more
-_DOCUMENTS = 20  # documents from which whole ones are steered by
+_STEERED = 60  # labelled lines to steer by, if that is
+_SHARES = 0.1, 0.25  # within these shares of all
+_DOCUMENTS = 20  # of fewer, each is divided between learning and steering
 _KOREAN = 0.3  # share of Korean lines in what the default model is trained on
 
 
@@ -142,7 +142,7 @@ def _divided(samples: list[Sample]) -> tuple[list[Sample], list[Sample], list[Sa
             f"{len(samples)} usable lines are too few to learn from and be tested on: {_FEWEST} at least"
         )
     rest, held_out = split(samples)
-    share = min(_MOST_STEERED, max(_LEAST_STEERED, _STEERED / len(rest)))
+    share = float(np.clip(_STEERED / len(rest), *_SHARES))
     training, steering = split([samples[i] for i in rest], share, fewest=_DOCUMENTS)
     return [samples[rest[i]] for i in training], [samples[rest[i]] for i in steering], [samples[i] for i in held_out]
 
@@ -178,12 +178,6 @@ def _usable(samples: Sequence[Sample], bundle: Bundle) -> list[Sample]:
     if found.long:
         logger.warning("left out: %d lines too long to learn from; cut them in two", len(found.long))
     return [samples[i] for i in found.usable]
-
-
-def spread(samples: Sequence[Sample], most: int) -> list[Sample]:
-    """At most so many samples, evenly from all over."""
-    count = min(most, len(samples))
-    return [samples[index * len(samples) // count] for index in range(count)]
 
 
 def drawn(factory: LineFactory, count: int, name: str) -> list[Sample]:

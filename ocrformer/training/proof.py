@@ -11,11 +11,12 @@ from ocrformer.charset import Charset
 from ocrformer.datasets import Sample
 from ocrformer.evaluation import Evaluation, compared, evaluate, report
 from ocrformer.evaluation_page import evaluation_page
+from ocrformer.inspection import evenly
 from ocrformer.metrics import confusions, score
 from ocrformer.model.network import Bundle
 from ocrformer.reader import OCRformer
 from ocrformer.training.lines import LineFactory, Voice
-from ocrformer.training.material import Material, drawn, spread
+from ocrformer.training.material import Material, drawn
 from ocrformer.training.sheet import sheet_of
 
 _TESTED = 600  # lines per set
@@ -33,7 +34,7 @@ def prove(material: Material, before: OCRformer, after: OCRformer, output: Path)
     """
     before.name, after.name = "before", "after"
     sets = {
-        "new lines": spread(material.held_out, _TESTED),
+        "new lines": evenly(material.held_out, _TESTED),
         "own lines": drawn(material.own, _TESTED, "own") if material.own else [],
         "old lines": drawn(material.replay, _TESTED, "general"),
     }

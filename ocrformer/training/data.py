@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from ocrformer.charset import Charset
 from ocrformer.config import ModelConfig
 from ocrformer.datasets import load_samples
 from ocrformer.image import Pixels, prepare
-from ocrformer.training.batches import Buckets, StepSampler, to_batch
+from ocrformer.training.batches import Buckets, LabelledBatch, StepSampler, to_batch
+from ocrformer.training.echo import Echo
 from ocrformer.training.fonts import UNFIT, Face, FontError, font_places, load_faces
 from ocrformer.training.lines import Key, LineFactory, Voice
 from ocrformer.training.text import TextSource
@@ -107,6 +108,7 @@ class LineData(pl.LightningDataModule):
         validation_lines: Synthetic validation lines.
         validation_folders: Folders of labelled lines to read at every validation.
         workers: Loader processes.
+        echo: How often each batch is used: more than once where lines are drawn more slowly than they are learnt from.
     """
 
     def __init__(
@@ -116,12 +118,14 @@ class LineData(pl.LightningDataModule):
         validation_lines: int = 400,
         validation_folders: list[str] | None = None,
         workers: int = 1,
+        echo: int = 1,
     ) -> None:
         super().__init__()
         self.synthetic = synthetic
         self.validation_lines = validation_lines
         self.validation_folders = validation_folders or []
         self.workers = workers
+        self.echo = echo
         self.height, self.charset = ModelConfig.height, Charset.default()
 
     def setup(self, stage: str) -> None:
@@ -157,18 +161,18 @@ class LineData(pl.LightningDataModule):
         widths = self.synthetic.buckets.widths
         return [Key(-2 - self.synthetic.seed, 0, i, widths[i % len(widths)]) for i in range(count)]
 
-    def train_dataloader(self) -> DataLoader[Any]:
+    def train_dataloader(self) -> Iterable[LabelledBatch]:
         """Batches from the step at which training stands."""
         trainer = self.trainer
         assert trainer is not None
         sampler = StepSampler(
             self.synthetic.buckets,
             seed=self.synthetic.seed,
-            start=trainer.global_step * trainer.accumulate_grad_batches,
+            start=trainer.global_step * trainer.accumulate_grad_batches // self.echo,
             rank=trainer.global_rank,
             world=trainer.world_size,
         )
-        return DataLoader(
+        loader: DataLoader[Any] = DataLoader(
             SyntheticLines(self.training),
             batch_sampler=sampler,
             num_workers=self.workers,
@@ -176,6 +180,7 @@ class LineData(pl.LightningDataModule):
             worker_init_fn=one_thread,
             prefetch_factor=8 if self.workers else None,
         )
+        return loader if self.echo == 1 else Echo(loader, self.echo, self.synthetic.seed)
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
         """One loader per validation set; each gives its lines in groups of (line, text)."""

@@ -28,48 +28,51 @@ def ctc_loss(logits: Tensor, batch: LabelledBatch) -> Tensor:
 
 @torch.no_grad()
 def aligned_columns(logits: Tensor, batch: LabelledBatch) -> Tensor:
-    """Column of each character on the best CTC alignment of its line (Viterbi), (B, T); undefined beyond the text.
+    """Column of each character on the best CTC alignment of its line (Viterbi), (B, T - 1); undefined beyond the text.
 
     Args:
         logits: CTC logits (B, columns, V).
-        batch: With targets and widths.
+        batch: With targets (B, T) and widths.
     """
     log_probs = logits.float().log_softmax(dim=-1)
     count, columns, _ = log_probs.shape
-    longest = int(batch.lengths.max())
-    states = torch.full((count, 2 * longest + 1), BLANK, device=logits.device)
-    states[:, 1::2] = batch.targets[:, :longest]
-    emit = log_probs.gather(2, states[:, None].expand(-1, columns, -1))  # (B, columns, S)
-    skip = torch.zeros_like(states, dtype=torch.bool)
-    skip[:, 3::2] = states[:, 3::2] != states[:, 1:-2:2]
-    best = torch.full(states.shape, -torch.inf, device=logits.device)
-    best[:, :2] = emit[:, 0, :2]
-    came = torch.zeros(emit.shape, dtype=torch.uint8, device=logits.device)
-    last = (batch.widths + STRIDE - 1) // STRIDE - 1
-    ends = best
+    states = torch.full((count, 2 * batch.targets.shape[1] - 1), BLANK, device=logits.device)
+    states[:, 1::2] = batch.targets[:, :-1]
+    emit = log_probs.gather(2, states[:, None].expand(-1, columns, -1)).transpose(0, 1)  # (columns, B, S)
+    barred = torch.full_like(emit[0], -torch.inf)  # a blank is skipped between two characters that differ
+    barred[:, 3::2].masked_fill_(states[:, 3::2] != states[:, 1:-2:2], 0.0)
+    best = emit.new_full((columns, count, states.shape[1] + 2), -torch.inf)  # two more states before the first
+    best[0, :, 2:4] = emit[0, :, :2]
     for column in range(1, columns):
-        stepped = F.pad(best, (1, 0), value=-torch.inf)[:, :-1]
-        skipped = F.pad(best, (2, 0), value=-torch.inf)[:, :-2].masked_fill(~skip, -torch.inf)
-        best, chosen = torch.stack((best, stepped, skipped)).max(dim=0)
-        best = best + emit[:, column]
-        came[:, column] = chosen
-        ends = torch.where(last[:, None] == column, best, ends)
-    final = 2 * batch.lengths[:, None] + torch.tensor([-1, 0], device=logits.device)  # last character, blank after it
-    state = final.clamp(min=0).gather(1, ends.gather(1, final.clamp(min=0)).argmax(dim=1, keepdim=True))[:, 0]
-    return _walk_back(came, state, last, longest)
+        before = best[column - 1]
+        stayed_or_stepped = torch.maximum(before[:, 2:], before[:, 1:-1])
+        torch.add(torch.maximum(stayed_or_stepped, before[:, :-2] + barred), emit[column], out=best[column, :, 2:])
+    stayed, stepped, skipped = best[:-1, :, 2:], best[:-1, :, 1:-1], best[:-1, :, :-2] + barred
+    moves = (stepped > stayed).to(torch.uint8).masked_fill_(skipped > torch.maximum(stayed, stepped), 2)
+    last = (batch.widths + STRIDE - 1) // STRIDE - 1
+    ends = best[last, torch.arange(count, device=last.device), 2:]
+    final = 2 * batch.lengths[:, None] + torch.tensor([-1, 0], device=last.device)  # last character, blank after it
+    state = final.clamp(min=0).gather(1, ends.gather(1, final.clamp(min=0)).argmax(dim=1, keepdim=True))
+    return _first_columns(_walked_back(moves, state, last), last, batch.targets.shape[1] - 1)
 
 
-def _walk_back(came: Tensor, state: Tensor, last: Tensor, longest: int) -> Tensor:
-    """First column of each character, from the moves (B, columns, S) of the best path and its last state (B,)."""
-    count, columns, _ = came.shape
-    found = torch.zeros(count, longest + 1, dtype=torch.long, device=came.device)
-    rows = torch.arange(count, device=came.device)
-    for column in range(columns - 1, -1, -1):
-        inside = column <= last
-        character = torch.where(inside & (state % 2 == 1), state // 2, longest)
-        found[rows, character] = column
-        state = torch.where(inside, state - came[rows, column, state].long(), state).clamp(min=0)
-    return found[:, :longest]
+def _walked_back(moves: Tensor, state: Tensor, last: Tensor) -> Tensor:
+    """States of the best paths, (columns, B), from the last ones (B, 1) and the moves to each, (columns - 1, B, S)."""
+    numbers = torch.arange(1, len(moves) + 1, device=last.device)
+    moves = moves * (numbers[:, None] <= last)[..., None]  # behind its last column a line stays where it ends
+    path = [state]
+    for into in reversed(moves.unbind()):
+        path.append(path[-1] - into.gather(1, path[-1]))
+    return torch.cat(path[::-1], dim=1).T
+
+
+def _first_columns(path: Tensor, last: Tensor, longest: int) -> Tensor:
+    """The first column of each character, (B, longest), zero where there is none, of paths (columns, B)."""
+    columns = torch.arange(len(path), device=path.device)[:, None].expand_as(path)
+    character = torch.where((path % 2 == 1) & (columns <= last), path // 2, longest)
+    found = path.new_full((path.shape[1], longest + 1), len(path))
+    found.scatter_reduce_(1, character.T, columns.T, "amin")
+    return found[:, :longest] % len(path)
 
 
 def looking_loss(attention: list[Tensor], aligned: Tensor, batch: LabelledBatch, rows: int) -> Tensor:

@@ -25,6 +25,7 @@ from ocrformer.metrics import score
 from ocrformer.model.network import Bundle, Network, load
 from ocrformer.reader import OCRformer, weights_path
 from ocrformer.training.batches import LabelledBatch
+from ocrformer.training.echo import warped
 from ocrformer.training.losses import aligned_columns, ctc_loss, looking_loss
 from ocrformer.training.sheet import worst_lines
 
@@ -44,6 +45,7 @@ class LineModule(pl.LightningModule):
         token_noise: Share of decoder inputs replaced by random characters, so that it survives wrong drafts.
         offset_share: Share of steps in which positions begin at a random number instead of zero, so that positions
             that few lines reach are learnt as well.
+        warp_share: Share of lines that are bent and lit a little otherwise before they are learnt from.
         init: Weights to start from (`default` or a file) instead of random ones; their shape replaces `model`.
     """
 
@@ -58,6 +60,7 @@ class LineModule(pl.LightningModule):
         looking_weight: float = 0.1,
         token_noise: float = 0.06,
         offset_share: float = 0.25,
+        warp_share: float = 0.0,
         init: str = "",
     ) -> None:
         super().__init__()
@@ -73,12 +76,16 @@ class LineModule(pl.LightningModule):
         self.looking_weight = looking_weight
         self.token_noise = token_noise
         self.offset_share = offset_share
+        self.warp_share = warp_share
         self._read: dict[int, list[tuple[str, str, str, Pixels]]] = {}
 
     def training_step(self, batch: LabelledBatch, batch_index: int) -> Tensor:
         """Loss of one batch; what is random depends on the step alone, so that a resumed run repeats it."""
         inputs, offsets = self.disturbed(batch)
-        return self.loss(batch, *self.network(batch.images, batch.widths, inputs, offsets=offsets))
+        images = batch.images
+        if self.warp_share:
+            images = warped(images, batch.widths, self.warp_share, self.global_step)
+        return self.loss(batch, *self.network(images, batch.widths, inputs, offsets=offsets))
 
     def disturbed(self, batch: LabelledBatch) -> tuple[Tensor, tuple[int, int]]:
         """Decoder inputs with some wrong characters, and the first column and token of this step's positions."""

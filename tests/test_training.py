@@ -73,6 +73,8 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory, fonts: Path) -> Path:
     assert result.returncode == 0, result.stderr[-2000:]
     assert len(list(folder.rglob("worst-*-lines.png"))) == 2
     assert "font DejaVu Sans (DejaVuSans.ttf): " in result.stdout
+    (exported,) = folder.rglob("last.safetensors")
+    assert f"{exported.parent}: preview.png now; last.safetensors" in result.stdout
     return folder
 
 

@@ -102,10 +102,10 @@ class Averaging(WeightAveraging):
 
 
 class Preview(pl.Callback):
-    """Before training: `preview.png` in the log folder, lines as training will see them; what named fonts lack."""
+    """Before training: where it writes to; there `preview.png`, lines as it will see them; what named fonts lack."""
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the sheet, and say what each of a few named fonts can draw."""
+        """Name the folder, write the sheet, and say what each of a few named fonts can draw."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, LineData)
         folder = trainer.log_dir
@@ -114,6 +114,7 @@ class Preview(pl.Callback):
         named = data.named_faces if len(data.named_faces) <= _NAMED else []
         for face in named:
             trainer.print(f"font {coverage(face)}")
+        trainer.print(f"{folder}: preview.png now; last.safetensors and the worst lines at each validation")
         Path(folder).mkdir(parents=True, exist_ok=True)
         keys = data.preview_keys()
         lines, texts = zip(*((line, data.charset.decode(ids)) for line, ids in map(data.training, keys)), strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from random import Random
 
 from PIL import ImageDraw, ImageFont
@@ -72,10 +73,10 @@ class Style:
         """Width of a run's text in pixels, without its gap."""
         if self.pitch:
             return sum(self._cell(run.font, character) for character in run.text)
-        return run.font.getlength(run.text, features=list(self.features) or None)
+        return _length(run.font, run.text, self.features)
 
     def _cell(self, font: ImageFont.FreeTypeFont, character: str) -> float:
-        return max(self.pitch, font.getlength(character))
+        return max(self.pitch, _length(font, character))
 
     def draw(self, pen: ImageDraw.ImageDraw, run: Run, x: float, baseline: float) -> None:
         """The run with its left end at x, standing on the baseline."""
@@ -86,7 +87,7 @@ class Style:
         for character in run.text:
             cell = self._cell(run.font, character)
             lean = self.lean if character in _LEANING else 0.5
-            room = lean * (cell - run.font.getlength(character))
+            room = lean * (cell - _length(run.font, character))
             pen.text((x + room, baseline), character, fill=255, font=run.font, anchor="ls")
             x += cell
 
@@ -116,6 +117,12 @@ class Style:
         return [replace(first, gap=run.gap), *others]
 
 
+@lru_cache(maxsize=1024)
+def _length(font: ImageFont.FreeTypeFont, text: str, features: tuple[str, ...] = ()) -> float:
+    """Width in pixels; what is drawn is measured several times, to be cut, placed and spaced."""
+    return font.getlength(text, features=list(features) or None)
+
+
 def _in_capitals(text: str) -> str:
     """Capitals of Latin-1 letters whose capital is one of Latin-1; other letters may have one that no charset knows."""
     return "".join(c.upper() if c < "\u0100" and c not in "ßÿµªº" else c for c in text)
@@ -138,8 +145,10 @@ def draw_style(rng: Random, face: Face, sibling: Face | None, size: int, bookish
         return Style(font, pitch=font.getlength("0") * rng.uniform(0.95, 1.25), lean=rng.choice((0.0, 0.1, 0.5)))
     features = ("onum",) if shaped and rng.random() < 3 * bookish else ()
     thin = size * rng.uniform(0.05, 0.32) if rng.random() < bookish else 0.0
-    old_one = open_font(face.path, face.index, max(6, round(_OLD_ONE * size)), shaped)
-    plain = Style(font, features, thin=thin, old_one=old_one if rng.random() < 0.7 * bookish else None)
+    old_one = None
+    if rng.random() < 0.7 * bookish:
+        old_one = open_font(face.path, face.index, max(6, round(_OLD_ONE * size)), shaped)
+    plain = Style(font, features, thin=thin, old_one=old_one)
     first = rng.choice((0, 0, 0, rng.randint(1, 6)))
     span = (first, first + rng.choice((1, 1, 2, 3, 40)))
     roll = rng.random()

@@ -104,6 +104,23 @@ def test_a_stopped_run_resumes_to_the_same_weights_bit_for_bit(tmp_path, fonts, 
         assert torch.equal(tensor, got[name]), name
 
 
+def test_a_taught_network_may_keep_its_backbone(tmp_path, fonts, unbroken):
+    (start,) = unbroken.rglob("last.safetensors")
+    result = train(
+        tmp_path, fonts, "--model.init", str(start), "--model.teacher", "default", "--model.keep_backbone", "true"
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    (log,) = tmp_path.rglob("metrics.csv")
+    distances = [float(row["train/teacher"]) for row in csv.DictReader(log.read_text().splitlines()) if row["train/teacher"]]
+    assert len(distances) == STEPS
+    assert min(distances) > 0
+    (end,) = tmp_path.rglob("last.safetensors")
+    before, after = load(start).network.state_dict(), load(end).network.state_dict()
+    for name, tensor in before.items():
+        moved = not name.startswith(("backbone.stem", "backbone.stages"))
+        assert not tensor.is_floating_point() or torch.equal(tensor, after[name]) != moved, name
+
+
 @pytest.mark.parametrize(("capable", "expected"), [({"avx512_bf16": True}, "bf16-mixed"), ({"avx2": True}, "32-true")])
 def test_bfloat16_is_for_processors_that_multiply_it(capable, expected, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -28,6 +28,7 @@ from ocrformer.training.batches import LabelledBatch
 from ocrformer.training.echo import warped
 from ocrformer.training.losses import aligned_columns, ctc_loss, looking_loss
 from ocrformer.training.sheet import worst_lines
+from ocrformer.training.teacher import Teacher
 
 _POSITION_OFFSETS = (512, 256)  # columns and tokens by which training shifts positions at most
 
@@ -46,6 +47,8 @@ class LineModule(pl.LightningModule):
         offset_share: Share of steps in which positions begin at a random number instead of zero, so that positions
             that few lines reach are learnt as well.
         warp_share: Share of lines that are bent and lit a little otherwise before they are learnt from.
+        teacher: Weights (`default` or a file) whose CTC readings are imitated, beside the texts being learnt.
+        keep_backbone: Leave the CNN as it is.
         init: Weights to start from (`default` or a file) instead of random ones; their shape replaces `model`.
     """
 
@@ -61,6 +64,8 @@ class LineModule(pl.LightningModule):
         token_noise: float = 0.06,
         offset_share: float = 0.25,
         warp_share: float = 0.0,
+        teacher: str = "",
+        keep_backbone: bool = False,
         init: str = "",
     ) -> None:
         super().__init__()
@@ -68,7 +73,7 @@ class LineModule(pl.LightningModule):
         self.charset = start.charset if start else Charset.default()
         self.details = start.details if start else {}
         self.network = start.network if start else Network(model, len(self.charset))
-        self.network.to(memory_format=torch.channels_last).train()
+        self.network.to(memory_format=torch.channels_last)
         self.learning_rate = learning_rate
         self.warmup_steps = warmup_steps
         self.weight_decay = weight_decay
@@ -77,15 +82,33 @@ class LineModule(pl.LightningModule):
         self.token_noise = token_noise
         self.offset_share = offset_share
         self.warp_share = warp_share
+        self.teacher = Teacher(teacher, self.charset) if teacher else None
+        self.kept = [self.network.backbone.stem, self.network.backbone.stages] if keep_backbone else []
+        for part in self.kept:
+            part.requires_grad_(False)
+        self.train()
         self._read: dict[int, list[tuple[str, str, str, Pixels]]] = {}
 
     def training_step(self, batch: LabelledBatch, batch_index: int) -> Tensor:
         """Loss of one batch; what is random depends on the step alone, so that a resumed run repeats it."""
         inputs, offsets = self.disturbed(batch)
-        images = batch.images
         if self.warp_share:
-            images = warped(images, batch.widths, self.warp_share, self.global_step)
-        return self.loss(batch, *self.network(images, batch.widths, inputs, offsets=offsets))
+            images = warped(batch.images, batch.widths, self.warp_share, self.global_step)
+            batch = batch._replace(images=images)
+        ctc_logits, *others = self.network(batch.images, batch.widths, inputs, offsets=offsets)
+        loss = self.loss(batch, ctc_logits, *others)
+        if self.teacher is None:
+            return loss
+        distance = self.teacher.distance(ctc_logits, batch, offsets[0])
+        self.log("train/teacher", distance, prog_bar=True)
+        return loss + distance
+
+    def train(self, mode: bool = True) -> LineModule:
+        """Set the mode of all parts but those that are kept, whose batch norm keeps its statistics."""
+        super().train(mode)
+        for part in self.kept:
+            part.eval()
+        return self
 
     def disturbed(self, batch: LabelledBatch) -> tuple[Tensor, tuple[int, int]]:
         """Decoder inputs with some wrong characters, and the first column and token of this step's positions."""

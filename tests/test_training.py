@@ -111,7 +111,9 @@ def test_a_taught_network_may_keep_its_backbone(tmp_path, fonts, unbroken):
     )
     assert result.returncode == 0, result.stderr[-2000:]
     (log,) = tmp_path.rglob("metrics.csv")
-    distances = [float(row["train/teacher"]) for row in csv.DictReader(log.read_text().splitlines()) if row["train/teacher"]]
+    distances = [
+        float(row["train/teacher"]) for row in csv.DictReader(log.read_text().splitlines()) if row["train/teacher"]
+    ]
     assert len(distances) == STEPS
     assert min(distances) > 0
     (end,) = tmp_path.rglob("last.safetensors")

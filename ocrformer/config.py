@@ -7,6 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 
+class OptionError(ValueError):
+    """An option whose value makes no sense, in one sentence."""
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The shape of the network: everything that decides which weights exist and what they mean.
@@ -33,11 +37,11 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         if self.height % 16:
-            raise ValueError(f"height must be a multiple of 16, got {self.height}")
+            raise OptionError(f"height must be a multiple of 16, got {self.height}")
         if self.d_model % 64:
-            raise ValueError(f"d_model must be a multiple of the head size 64, got {self.d_model}")
+            raise OptionError(f"d_model must be a multiple of the head size 64, got {self.d_model}")
         if self.rows not in (1, self.height // 16):
-            raise ValueError(f"rows must be 1 or {self.height // 16}, got {self.rows}")
+            raise OptionError(f"rows must be 1 or {self.height // 16}, got {self.rows}")
 
     @property
     def heads(self) -> int:
@@ -53,11 +57,11 @@ class ModelConfig:
         """Inverse of `to_dict`.
 
         Raises:
-            ValueError: On a key that this version does not know.
+            OptionError: On a key that this version does not know.
         """
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
-            raise ValueError(f"unknown model configuration: {', '.join(unknown)}")
+            raise OptionError(f"unknown model configuration: {', '.join(unknown)}")
         plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
         return cls(**plain)
 
@@ -95,13 +99,13 @@ class DecodeOptions:
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
-            raise ValueError(f"mode must be one of {', '.join(MODES)}, got {self.mode!r}")
+            raise OptionError(f"mode must be one of {', '.join(MODES)}, got {self.mode!r}")
         if self.allowed is not None and not isinstance(self.allowed, str):
-            raise ValueError(f"allowed must be a string of characters, got {self.allowed!r}")
+            raise OptionError(f"allowed must be a string of characters, got {self.allowed!r}")
         if not (isinstance(self.beam_width, int) and 1 <= self.beam_width <= _WIDEST_BEAM):
-            raise ValueError(f"beam_width must be a whole number from 1 to {_WIDEST_BEAM}, got {self.beam_width!r}")
+            raise OptionError(f"beam_width must be a whole number from 1 to {_WIDEST_BEAM}, got {self.beam_width!r}")
         if not (isinstance(self.batch_pixels, int) and self.batch_pixels >= 1):
-            raise ValueError(f"batch_pixels must be a whole number of at least 1, got {self.batch_pixels!r}")
+            raise OptionError(f"batch_pixels must be a whole number of at least 1, got {self.batch_pixels!r}")
 
     @property
     def looks_twice(self) -> bool:

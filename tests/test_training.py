@@ -105,10 +105,10 @@ def test_a_stopped_run_resumes_to_the_same_weights_bit_for_bit(tmp_path, fonts, 
 
 
 def test_a_taught_network_may_keep_its_backbone(tmp_path, fonts, unbroken):
+    """On lines that are used twice and warped."""
     (start,) = unbroken.rglob("last.safetensors")
-    result = train(
-        tmp_path, fonts, "--model.init", str(start), "--model.teacher", "default", "--model.keep_backbone", "true"
-    )
+    taught = ["--model.init", str(start), "--model.teacher", "default", "--model.keep_backbone", "true"]
+    result = train(tmp_path, fonts, *taught, "--data.echo", "2", "--model.warp_share", "0.7")
     assert result.returncode == 0, result.stderr[-2000:]
     (log,) = tmp_path.rglob("metrics.csv")
     distances = [
@@ -167,6 +167,21 @@ def test_every_config_is_complete_and_accepted(config):
     )
     assert result.returncode == 0, result.stderr[-2000:]
     assert "encoder_layers" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--data.echo", "0", "once or more, got 0"),
+        ("--model.warp_share", "3", "from 0 to 1, got 3"),
+        ("--model.model.height", "33", "a multiple of 16, got 33"),
+    ],
+)
+def test_impossible_options_are_told_in_a_sentence(tmp_path, fonts, option, value, said):
+    result = train(tmp_path, fonts, option, value)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_typing_error_in_a_config_is_an_error(tmp_path):

@@ -81,6 +81,7 @@ def _refuse_tuning_options(context: click.Context) -> None:
 
 
 def _from_scratch(more: list[str], options: dict[str, Any]) -> None:
+    from ocrformer.config import OptionError
     from ocrformer.datasets import DatasetError
     from ocrformer.image import ImageError
     from ocrformer.model.network import WeightsError
@@ -93,7 +94,7 @@ def _from_scratch(more: list[str], options: dict[str, Any]) -> None:
         run(["fit", "-c", options["config"], *given, *more])
     except ArgumentError as error:
         raise click.UsageError(f"{' '.join(str(error).split())}; --print_config shows all options") from None
-    except (DatasetError, FontError, ImageError, WeightsError, FileNotFoundError) as error:
+    except (DatasetError, FontError, ImageError, OptionError, WeightsError, FileNotFoundError) as error:
         raise click.UsageError(str(error)) from None
 
 

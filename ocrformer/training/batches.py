@@ -13,10 +13,12 @@ from torch.utils.data import Sampler
 
 from ocrformer.batching import collate
 from ocrformer.charset import BLANK, BOS, EOS
+from ocrformer.config import OptionError
 from ocrformer.image import Pixels
 from ocrformer.training.lines import Key
 
-_WIDTHS = 16  # widths of batches are multiples of it
+_STEP = 16  # widths of batches are multiples of so many pixels,
+_PARTS = 16  # and lengths of texts of so small a part of the width
 
 
 class LabelledBatch(NamedTuple):
@@ -45,8 +47,8 @@ def to_batch(lines: Sequence[tuple[Pixels, list[int]]]) -> LabelledBatch:
     Width and length are rounded up, as each new shape costs a GPU a quarter of a second.
     """
     width = max(line.shape[1] for line, _ in lines)
-    images, widths = collate([line for line, _ in lines], _rounded(width, _WIDTHS))
-    longest = _rounded(max(len(ids) for _, ids in lines) + 1, max(4, width // _WIDTHS))
+    images, widths = collate([line for line, _ in lines], _rounded(width, _STEP))
+    longest = _rounded(max(len(ids) for _, ids in lines) + 1, max(4, width // _PARTS))
     inputs = torch.full((len(lines), longest), BLANK)
     targets = inputs.clone()
     for row, (_, ids) in enumerate(lines):
@@ -77,7 +79,7 @@ class Buckets:
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.shares):
-            raise ValueError(f"{len(self.widths)} widths of batches, but {len(self.shares)} shares")
+            raise OptionError(f"{len(self.widths)} widths of batches, but {len(self.shares)} shares")
 
 
 class StepSampler(Sampler[list[Key]]):

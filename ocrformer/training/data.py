@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ocrformer.charset import Charset
-from ocrformer.config import ModelConfig
+from ocrformer.config import ModelConfig, OptionError
 from ocrformer.datasets import load_samples
 from ocrformer.image import Pixels, prepare
 from ocrformer.training.batches import Buckets, LabelledBatch, StepSampler, to_batch
@@ -57,7 +57,7 @@ class SyntheticConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.korean <= 1:
-            raise ValueError(f"korean is a share of lines, from 0 to 1, got {self.korean}")
+            raise OptionError(f"korean is a share of lines, from 0 to 1, got {self.korean}")
 
 
 def voices_of(config: SyntheticConfig, charset: Charset, faces: Sequence[Face]) -> list[Voice]:
@@ -109,6 +109,10 @@ class LineData(pl.LightningDataModule):
         validation_folders: Folders of labelled lines to read at every validation.
         workers: Loader processes.
         echo: How often each batch is used: more than once where lines are drawn more slowly than they are learnt from.
+            A resumed run is then not repeated bit for bit.
+
+    Raises:
+        OptionError: If batches shall be used less than once.
     """
 
     def __init__(
@@ -121,6 +125,8 @@ class LineData(pl.LightningDataModule):
         echo: int = 1,
     ) -> None:
         super().__init__()
+        if echo < 1:
+            raise OptionError(f"echo is how often a batch is used, once or more, got {echo}")
         self.synthetic = synthetic
         self.validation_lines = validation_lines
         self.validation_folders = validation_folders or []

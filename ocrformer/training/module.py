@@ -19,7 +19,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from ocrformer.calibration import without_error_rates
 from ocrformer.charset import BLANK, SPECIALS, Charset
-from ocrformer.config import DecodeOptions, ModelConfig
+from ocrformer.config import DecodeOptions, ModelConfig, OptionError
 from ocrformer.image import Pixels
 from ocrformer.metrics import score
 from ocrformer.model.network import Bundle, Network, load
@@ -50,6 +50,10 @@ class LineModule(pl.LightningModule):
         teacher: Weights (`default` or a file) whose CTC readings are imitated, beside the texts being learnt.
         keep_backbone: Leave the CNN as it is.
         init: Weights to start from (`default` or a file) instead of random ones; their shape replaces `model`.
+
+    Raises:
+        WeightsError: If `init` or `teacher` cannot be used.
+        OptionError: If the teacher has another charset, or `warp_share` is no share.
     """
 
     def __init__(
@@ -69,6 +73,8 @@ class LineModule(pl.LightningModule):
         init: str = "",
     ) -> None:
         super().__init__()
+        if not 0 <= warp_share <= 1:
+            raise OptionError(f"warp_share is a share of lines, from 0 to 1, got {warp_share}")
         start = load(weights_path(init)) if init else None
         self.charset = start.charset if start else Charset.default()
         self.details = start.details if start else {}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ocrformer.charset import Charset
+from ocrformer.config import OptionError
 from ocrformer.hardware import fast_eight_bits
 from ocrformer.model.backbone import inside
 from ocrformer.model.frozen import frozen
@@ -26,13 +27,13 @@ class Teacher:
 
     Raises:
         WeightsError: If the weights cannot be used.
-        ValueError: If their charset is another one.
+        OptionError: If their charset is another one.
     """
 
     def __init__(self, weights: str, charset: Charset) -> None:
         bundle = load(weights_path(weights))
         if bundle.charset.characters != charset.characters:
-            raise ValueError(f"teacher {weights}: its charset is not that of the network to be taught")
+            raise OptionError(f"teacher {weights}: its charset is not that of the network to be taught")
         self._network = bundle.network
         self._ready: Network | None = None
 

@@ -89,8 +89,8 @@ def tar_members(path: str) -> Iterator[tuple[str, bytes | str]]:
 
 def _tar_content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | str | None:
     try:
-        file = archive.extractfile(member) if member.isfile() or member.islnk() else None
-    except KeyError:
+        file = archive.extractfile(member)  # of a link, what it leads to; None for folders and devices
+    except (KeyError, RecursionError):
         return f"a link to {member.linkname}, which is not in the archive"
     content = file.read(_MAX_MEMBER + 1) if file is not None else None
     return _TOO_LARGE if content is not None and len(content) > _MAX_MEMBER else content

@@ -122,6 +122,18 @@ class Charset:
             names = ", ".join(f"{c!r} (U+{ord(c):04X})" for c in self.missing(text))
             raise CharsetError(f"not in the model's charset: {names}") from None
 
+    def allowed(self, characters: str) -> list[int]:
+        """Ids of the only characters that may be written, sorted.
+
+        Raises:
+            CharsetError: If there is none, or one of them is not in the charset.
+        """
+        space = [self.space] if " " in characters and self.space >= 0 else []  # encoding leaves it out at the ends
+        ids = sorted({*self.encode(characters), *space})
+        if not ids:
+            raise CharsetError("the allowed characters are none at all")
+        return ids
+
     def decode(self, ids: Iterable[int]) -> str:
         """Text of ids; special ids are skipped, jamo joined to syllables."""
         return compose("".join(self.characters[index - SPECIALS] for index in ids if index >= SPECIALS))

@@ -36,6 +36,10 @@ class ModelConfig:
     feed_forward: int = 768
 
     def __post_init__(self) -> None:
+        for name, size in self.to_dict().items():
+            least = 0 if name == "blocks" else 1
+            if min(size if isinstance(size, tuple) else (size,)) < least:
+                raise OptionError(f"{name} must be at least {least}, got {size}")
         if self.height % 16:
             raise OptionError(f"height must be a multiple of 16, got {self.height}")
         if self.d_model % 64:

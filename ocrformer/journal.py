@@ -60,8 +60,8 @@ class JournalWriter:
         self._settings = {"format": form, "characters": characters, **(settings or {})}
         self._entries: list[Entry] = []
         make_ready(str(path))
-        self._resumed = resume and path.exists()
-        if self._resumed:
+        self.resumed = resume and path.exists()
+        if self.resumed:
             self._recover()
         else:
             put(str(self.journal), _note(self._settings))  # first: a file without a journal cannot be gone on with
@@ -94,7 +94,7 @@ class JournalWriter:
             failed = sum(row.error is not None for row in result.rows)
             version = stamp(result.item) if result.reached else (result.item.name, *_NEVER)
             entry = (*version, end + len(rows), zlib.crc32(written), failed)
-            if self._resumed:  # else nothing can be stale, and millions of entries need not be kept
+            if self.resumed:  # else nothing can be stale, and millions of entries need not be kept
                 self._entries.append(entry)
             notes += _note(entry)
         _append(self._rows, rows)

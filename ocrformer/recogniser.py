@@ -13,7 +13,6 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ocrformer import ctc, decoding
 from ocrformer.beam import beam
-from ocrformer.charset import Charset, CharsetError
 from ocrformer.config import DecodeOptions
 from ocrformer.decoding import Hypothesis
 from ocrformer.hardware import fast_bfloat16, fast_eight_bits
@@ -95,7 +94,7 @@ class Recogniser:
         Returns:
             A reading of each line, batch by batch.
         """
-        allowed = None if options.allowed is None else _allowed_ids(self.charset, options.allowed)
+        allowed = None if options.allowed is None else self.charset.allowed(options.allowed)
         bias = decoding.constraint(len(self.charset), allowed, of_ctc=True).to(self.device)
         readings: list[Reading] = []
         questions: list[_Question] = []
@@ -167,15 +166,3 @@ class Recogniser:
 def _asks_decoder(path: ctc.Path, options: DecodeOptions) -> bool:
     """Whether the decoder has a say: in `joint` only where CTC leaves room for another text."""
     return options.mode not in ("joint", "ctc") or (options.mode == "joint" and path.score < _SURE)
-
-
-def _allowed_ids(charset: Charset, allowed: str) -> list[int]:
-    """Ids of the permitted characters.
-
-    Raises:
-        CharsetError: If there is none, or the model cannot write one of them.
-    """
-    if not allowed:
-        raise CharsetError("the allowed characters are none at all")
-    space = [charset.space] if " " in allowed else []
-    return sorted({*charset.encode(allowed), *space})

@@ -32,13 +32,14 @@ class Report:
         self.most, self.folder = most, folder
         self._count = itertools.count()
         self._kept: list[tuple[float, int, dict[str, Any]]] = []
-        self._seen = self._earlier = self._before = 0
+        self._rows_seen = self._items = self._items_before = self._first_new = 0
 
     def add(self, results: Sequence[Result]) -> None:
         """Take lines that are more doubtful than those kept."""
+        self._items += len(results)
         for result in results:
             for row, line in zip(result.rows, result.lines, strict=True):
-                self._seen += 1
+                self._rows_seen += 1
                 certainty = row.line.confidence if row.line else -1.0
                 entry = (-certainty, next(self._count))
                 if len(self._kept) < self.most:
@@ -56,23 +57,24 @@ class Report:
             before = data_of(Path(page).read_text("utf-8"))
             sure = [-1.0 if row["confidence"] is None else float(row["confidence"]) for row in before["rows"]]
             kept = [(-s, next(self._count), dict(row)) for s, row in zip(sure, before["rows"], strict=True)]
-            self._seen = self._before = len(kept) + int(before["omitted"])
+            self._rows_seen = len(kept) + int(before["omitted"])
+            self._items = self._items_before = int(before["pictures"])
         except (ValueError, TypeError, LookupError, OSError):
             raise OutputError(f"{page}: is no report to go on with; name another file, or --overwrite it") from None
-        self._kept, self._earlier = kept, len(kept)
+        self._kept, self._first_new = kept, len(kept)
         heapq.heapify(self._kept)
 
     def lacking(self, finished: int) -> int:
-        """How many of so many pictures that earlier runs finished are in no page: they were killed, or wrote none."""
-        return max(0, finished - self._before)
+        """How many of so many files that earlier runs finished are in no page: they were killed, or wrote none."""
+        return max(0, finished - self._items_before)
 
     def page(self, summary: Summary, lacking: int = 0) -> str:
-        """The page, most doubtful lines first; `lacking` lines are known to be missing."""
-        again = {record["file"] for _, number, record in self._kept if number >= self._earlier}
-        kept = [one for one in self._kept if one[1] >= self._earlier or one[2]["file"] not in again]
+        """The page, most doubtful lines first; `lacking` files are known to be missing."""
+        again = {record["file"] for _, number, record in self._kept if number >= self._first_new}
+        kept = [one for one in self._kept if one[1] >= self._first_new or one[2]["file"] not in again]
         rows = [record for _, _, record in sorted(kept, key=lambda one: (-one[0], one[1]))]
-        found = {"summary": str(summary), "omitted": self._seen - len(self._kept), "lacking": lacking, "rows": rows}
-        return fill("report.html", found)
+        counts = {"pictures": self._items, "omitted": self._rows_seen - len(self._kept), "lacking": lacking}
+        return fill("report.html", {"summary": str(summary), **counts, "rows": rows})
 
     def _record(self, row: Row, line: Pixels | None) -> dict[str, Any]:
         record = as_record(row)

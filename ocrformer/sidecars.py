@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ocrformer.journal import OutputError, differences, occupied, put
+from ocrformer.journal import OutputError, differences, make_ready, occupied, put
 from ocrformer.outputs import SUFFIXES, as_document
 from ocrformer.remote import is_url
 from ocrformer.sources import Item
@@ -27,7 +28,7 @@ class SidecarWriter:
         folder: Root of the mirrored tree (a folder or a URL); None puts files beside their images.
         form: Output format.
         resume: Skip images that are done: their name, size and time of change are in the journal that lies beside
-            their files, and the files are there.
+            their files, and the files are there. Of the others, files that the journal names are replaced.
         overwrite: Replace files that exist.
         characters: Add characters with boxes (JSON, hOCR, ALTO, PAGE).
         settings: What else decides the rows; a run with other settings is not gone on with.
@@ -43,13 +44,13 @@ class SidecarWriter:
         characters: bool = False,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        self.folder, self.form, self.resume, self.characters = folder, form, resume, characters
+        self.folder, self.form, self.resumed, self.characters = folder, form, resume, characters
         self.overwrite = overwrite
         self._settings = {"format": form, "characters": characters, **(settings or {})}
         self.failed = 0
         self.resumable = folder is None or not is_url(folder)
         self._taken: dict[str, tuple[str, int]] = {}
-        self._finished = cache(_finished)
+        self._past = cache(_past)
 
     def target(self, item: Item, page: int | None = None) -> str:
         """Where the result of an item goes: the full name of the image, so that a.png and a.jpg stay apart."""
@@ -75,12 +76,16 @@ class SidecarWriter:
         if other != this:
             return f"{target} is for {other[0]} already; read it into another folder"
         try:
-            present = any(map(occupied, self._alternatives(item, target)))
+            present = [file for file in self._alternatives(item, target) if occupied(file)]
         except OSError as error:
             return f"cannot write {target} ({error.strerror})"
-        if present and not (self.resume or self.overwrite):
-            return f"{target} exists; use --resume to keep such files or --overwrite to replace them"
-        return None
+        if not present or self.overwrite:
+            return None
+        if not self.resumed:
+            return f"{present[0]} exists; use --resume to keep such files or --overwrite to replace them"
+        ours = self._past(Path(target).parent / _JOURNAL).names
+        strange = next((file for file in present if Path(file).name not in ours), None)
+        return strange and f"{strange} exists and is of no earlier run; use --overwrite to replace it"
 
     def is_done(self, item: Item) -> bool:
         """Whether the files of this very version of the image are there.
@@ -89,10 +94,10 @@ class SidecarWriter:
             OutputError: If they were made with other settings, and may not be replaced.
         """
         target = self.target(item)
-        if not self.resume or item.error is not None or is_url(target):
+        if not self.resumed or item.error is not None or is_url(target):
             return False
         beside = Path(target).parent
-        names, settings = self._finished(beside / _JOURNAL).get((self._version(item), self.form), ([], {}))
+        names, settings = self._past(beside / _JOURNAL).done.get((self._version(item), self.form), ([], {}))
         if not names or not all((beside / name).is_file() for name in names):
             return False
         if settings != self._settings and not self.overwrite:
@@ -109,47 +114,78 @@ class SidecarWriter:
         return [target, self.target(item, 1)] if self.form == "page" else [target]
 
     def write(self, results: Sequence[Result]) -> None:
-        """Write each file under another name first, so that none is ever half there; then note what is done.
+        """Write each file under another name first, so that none is ever half there.
 
-        A file that cannot be written makes its image a failed one.
+        The journals are told which files will come before it, to know them again after a kill, and what is done after
+        it. A file that cannot be written makes its image a failed one.
         """
-        notes: dict[Path, str] = defaultdict(str)
-        for result in results:
-            try:
-                targets = self._put(result)
-            except OutputError as error:
-                result.rows = [replace(row, line=None, error=f"{row.file}: {error}") for row in result.rows]
-            else:
-                if targets and not is_url(targets[0]):
-                    names = json.dumps([Path(target).name for target in targets])
-                    note = f"[{self._version(result.item)}, {names}, {json.dumps(self._settings)}]\n"
-                    notes[Path(targets[0]).parent / _JOURNAL] += note
-        for journal, lines in notes.items():
-            with journal.open("a", encoding="utf-8") as file:
-                file.write(lines)
+        documents = [self._documents(result) for result in results]
+        with suppress(OutputError):  # then the files cannot be written either, which says so
+            self._note((None, files) for files in documents)
+        made = zip(results, documents, strict=True)
+        self._note((self._version(result.item), files) for result, files in made if self._put(result, files))
 
-    def _put(self, result: Result) -> list[str]:
-        """Write the files of an item, and say which; none where nothing could be read."""
+    def _documents(self, result: Result) -> dict[str, str]:
+        """Contents of the files of an item; none where nothing could be read."""
         rows = result.rows
         if self.form == "page" and len(rows) > 1:
             files = {self.target(result.item, number): [row] for number, row in enumerate(rows, 1)}
         else:
             files = {self.target(result.item): rows} if rows[0].error is None or len(rows) > 1 else {}
-        for target, content in files.items():
-            put(target, as_document(content, self.form, characters=self.characters))
-        return list(files)
+        return {target: as_document(part, self.form, characters=self.characters) for target, part in files.items()}
+
+    def _put(self, result: Result, files: Mapping[str, str]) -> bool:
+        """Whether the files of an item could be written."""
+        try:
+            for target, content in files.items():
+                put(target, content)
+        except OutputError as error:
+            result.rows = [replace(row, line=None, error=f"{row.file}: {error}") for row in result.rows]
+            return False
+        return True
+
+    def _note(self, entries: Iterable[tuple[str | None, Mapping[str, str]]]) -> None:
+        """Add versions of images, or None, and their files to the journals that lie beside these.
+
+        Raises:
+            OutputError: If there cannot be a journal.
+        """
+        notes: dict[Path, str] = defaultdict(str)
+        for version, files in entries:
+            if files and not is_url(next(iter(files))):
+                names = json.dumps([Path(target).name for target in files])
+                settings = json.dumps(self._settings if version else {})
+                notes[Path(next(iter(files))).parent / _JOURNAL] += f"[{version or 'null'}, {names}, {settings}]\n"
+        for journal, lines in notes.items():
+            make_ready(str(journal))
+            with journal.open("a", encoding="utf-8") as file:
+                file.write(lines)
 
     def close(self) -> None:
         """Nothing comes last."""
 
 
-def _finished(journal: Path) -> dict[tuple[str, str], tuple[list[str], dict[str, Any]]]:
-    """Names of the files of each version of an image in each format, and the settings they were made with."""
-    found = {}
+@dataclass
+class _Past:
+    """What a journal tells of earlier runs.
+
+    Attributes:
+        names: Of all files that they wrote, or were about to write.
+        done: Names of the files of each version of an image in each format, and the settings they were made with.
+    """
+
+    names: set[str] = field(default_factory=set)
+    done: dict[tuple[str, str], tuple[list[str], dict[str, Any]]] = field(default_factory=dict)
+
+
+def _past(journal: Path) -> _Past:
+    past = _Past()
     for line in journal.read_text("utf-8", "replace").splitlines() if journal.is_file() else ():
         try:
             version, names, settings = json.loads(line)
-            found[json.dumps(version), str(settings["format"])] = [str(name) for name in names], settings
+            past.names.update(map(str, names))
+            if version is not None:
+                past.done[json.dumps(version), str(settings["format"])] = [str(name) for name in names], settings
         except (ValueError, TypeError, LookupError):  # half a line, at a kill
             continue
-    return found
+    return past

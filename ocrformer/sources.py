@@ -57,8 +57,8 @@ def find(places: Iterable[str], *, recursive: bool = False, pass_over: PassOver 
     """Items of all places, in order; what a folder holds sorted by name.
 
     A file that is named is always an item, even if it is no picture; in folders and archives what neither begins like a
-    picture nor is called like one is passed over. A place that does not exist, a folder that cannot be listed and a URL
-    that cannot be opened are items with the reason.
+    picture nor is called like one is passed over, and what is hidden left out. A place that does not exist, a folder
+    that cannot be listed and a URL that cannot be opened are items with the reason.
     """
     for item in _found(places, recursive):
         if isinstance(item, Item):
@@ -160,6 +160,8 @@ def _members(archive: Item, contents: Iterator[tuple[str, bytes | str]]) -> Iter
     path = archive.name
     try:
         for name, data in contents:
+            if _is_hidden(name):
+                continue
             inner = replace(archive, name=f"{path}/{name}", relative=f"{archive.relative}/{name}")
             if isinstance(data, str):
                 yield replace(inner, error=f"{path}/{name}: {data}")
@@ -169,12 +171,16 @@ def _members(archive: Item, contents: Iterator[tuple[str, bytes | str]]) -> Iter
         yield replace(archive, error=f"{path}: damaged archive, what follows in it is lost ({error})")
 
 
+def _is_hidden(relative: str) -> bool:
+    """Whether a name below a folder, URL or archive leads to something hidden, as what macOS adds to archives is."""
+    return any(part.startswith(".") and part != ".." for part in Path(relative).parts)
+
+
 def _find_remote(url: str, recursive: bool) -> Iterator[Item | str]:
     for found in listed(url, recursive=recursive):
-        relative = found.relative or Path(found.name).name
-        if any(part.startswith(".") for part in Path(relative).parts):
+        if _is_hidden(found.relative):  # never what is named itself
             continue
-        item = Item(found.name, relative, found.size, found.modified)
+        item = Item(found.name, found.relative or Path(found.name).name, found.size, found.modified)
         try:
             head = content(found.name, _HEAD) if found.relative else b""  # what is named is fetched once
             if is_zip(head) or found.name.lower().endswith(ARCHIVES):
@@ -191,7 +197,7 @@ def count(places: Iterable[str], *, recursive: bool = False) -> int | None:
     for place in places:
         if is_url(place) or place.lower().endswith(ARCHIVES):
             return None
-        total += sum(1 for _ in _walk(place, recursive)) if is_folder(place) else 1
+        total += sum(1 for _ in _walk(place, recursive)) if is_folder(place) else max(1, len(_named(place)))
     return total
 
 

@@ -25,10 +25,12 @@ class Writer(Protocol):
     Attributes:
         failed: Images of items that are done which an earlier run could not read.
         resumable: Whether a later run can go on with what this one wrote.
+        resumed: Whether this one goes on with what an earlier one wrote.
     """
 
     failed: int
     resumable: bool
+    resumed: bool
 
     def admit(self, item: Item) -> Item:
         """The item, with an error if there is no place for its result."""
@@ -53,7 +55,7 @@ class StreamWriter:
         owned: Close the stream at the end.
     """
 
-    resumable = False
+    resumable = resumed = False
 
     def __init__(self, stream: IO[str], form: str, *, characters: bool = False, owned: bool = False) -> None:
         self.stream, self.form, self.characters, self.owned = stream, form, characters, owned
@@ -90,7 +92,7 @@ class StreamWriter:
 class DocumentWriter:
     """One document, or all rows, written when everything is read: for formats and places that cannot grow."""
 
-    resumable = False
+    resumable = resumed = False
 
     def __init__(self, target: str, form: str, *, characters: bool = False) -> None:
         self.target, self.form, self.characters = target, form, characters
@@ -162,6 +164,8 @@ def open_writer(to: Destination, stdout: IO[str] | None) -> Writer:
 
 def _beside_images(to: Destination) -> SidecarWriter:
     if to.folder is not None:
+        if to.resume and is_url(to.folder):
+            raise OutputError(f"{to.folder}: --resume goes on in folders of this machine alone")
         make_ready(f"{to.folder}/x")
     return SidecarWriter(
         None if to.sidecars else to.folder,

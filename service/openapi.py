@@ -46,16 +46,21 @@ def description(*, with_key: bool) -> dict[str, Any]:
     return document
 
 
-def _options() -> dict[str, Any]:
+def _decoding() -> dict[str, Any]:
     return {
         "mode": {"type": "string", "enum": list(MODES), "default": DecodeOptions.mode, "description": "how to decode"},
-        "characters": {"type": "boolean", "description": "answer with characters, their confidences and boxes"},
-        "min_confidence": {"type": "number", "minimum": 0, "maximum": 1, "description": "mark less as suspect"},
         "charset": {
             "type": "string",
             "description": "the only characters that may be written; of Hangul, all that their jamo spell",
             "examples": ["0123456789"],
         },
+    }
+
+
+def _of_answer() -> dict[str, Any]:
+    return {
+        "characters": {"type": "boolean", "description": "answer with characters, their confidences and boxes"},
+        "min_confidence": {"type": "number", "minimum": 0, "maximum": 1, "description": "mark less as suspect"},
     }
 
 
@@ -93,8 +98,8 @@ def _read() -> dict[str, Any]:
     return {
         "summary": "Read images of text lines",
         "operationId": "read",
-        "parameters": _query(_options()),
-        "requestBody": _body({"minItems": 1}, _options()),
+        "parameters": _query(_decoding() | _of_answer()),
+        "requestBody": _body({"minItems": 1}, _decoding() | _of_answer()),
         "responses": {
             "200": _answer("ReadAnswer", "results in the order of the images", plain=True),
             **{status: _answer("ErrorAnswer", text) for status, text in _REFUSALS.items()},
@@ -109,8 +114,8 @@ def _attention() -> dict[str, Any]:
     return {
         "summary": "Show where the decoder looked for each character of one line",
         "operationId": "attention",
-        "parameters": _query(_options() | _view()),
-        "requestBody": _body({"minItems": 1, "maxItems": 1}, _options() | _view()),
+        "parameters": _query(_decoding() | _view()),
+        "requestBody": _body({"minItems": 1, "maxItems": 1}, _decoding() | _view()),
         "responses": {
             "200": {
                 "description": "a sheet, an animation, a page, or values, as the Accept header asks",

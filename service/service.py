@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from ocrformer import ImageError, Line, OCRformer
+from ocrformer.charset import CharsetError
 from ocrformer.workers import cores
 from service.answers import ErrorAnswer, ReadAnswer, image_answer
 from service.batcher import Batcher, BusyError
@@ -130,8 +131,11 @@ class TextLines:
         return Response(answer.model_dump_json(), status_of(results), media_type="application/json")
 
     def _check(self, upload: Upload) -> None:
-        if missing := self.reader.charset.missing(upload.options.allowed or ""):
-            raise RequestError(400, "bad_option", f"charset: the model cannot write {' '.join(missing)}")
+        try:
+            if upload.options.allowed is not None:
+                self.reader.charset.allowed(upload.options.allowed)
+        except CharsetError as error:
+            raise RequestError(400, "bad_option", f"charset: {error}") from None
 
     @bentoml.on_shutdown
     async def finish(self) -> None:

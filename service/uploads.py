@@ -19,7 +19,7 @@ from ocrformer import MODES, VIEWS, DecodeOptions
 from service.guard import RequestError
 
 _OPTIONS = ("mode", "characters", "min_confidence", "charset")
-_OF_ATTENTION = (*_OPTIONS, "view")
+_OF_ATTENTION = ("mode", "charset", "view")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 

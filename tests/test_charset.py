@@ -56,6 +56,14 @@ def test_lone_jamo_survive():
     assert DEFAULT.decode([SPECIALS + DEFAULT.characters.index("\u1161")]) == "\u1161"
 
 
+def test_allowed_characters_are_some():
+    charset = Charset("ab ")
+    assert charset.allowed("a a") == sorted([charset.space, *charset.encode("a")])
+    for none in ("", "\u200b"):
+        with pytest.raises(CharsetError, match="none at all"):
+            charset.allowed(none)
+
+
 def test_extension_keeps_old_ids():
     grown = DEFAULT.extend("αβ가a")
     assert grown.characters == DEFAULT.characters + "αβ"

@@ -83,6 +83,8 @@ def test_fail_fast_stops_at_the_first(model, images, tmp_path):
         ([".", "--mode", "psychic"], "Invalid value"),
         ([".", "--resume"], "--resume needs"),
         ([".", "--charset", "α"], "not in the model's charset: 'α'"),
+        ([".", "--charset", "\u200b"], "the allowed characters are none"),
+        (["samples", "--characters", "-f", "csv"], "csv has no room for --characters"),
         ([".", "--batch-size", "many"], "--batch-size must be auto or a number"),
         ([".", "--min-confidence", "2"], "not in the range"),
         ([".", "--device", "abacus"], "abacus"),

@@ -152,6 +152,26 @@ def test_written_files_are_replaced_on_demand_alone(read, where):
     assert Path("a.png.txt").read_text() != "by hand"
 
 
+def test_trees_elsewhere_are_not_gone_on_with(read, tmp_path):
+    result = read("a.png", "--output-dir", f"file://{tmp_path}/out", "--resume", code=2)
+    assert "--resume goes on in folders of this machine alone" in result.stderr
+
+
+def test_weights_are_not_replaced_by_what_they_read(read, model):
+    mine = Path("mine.safetensors")
+    mine.write_bytes(Path(model).read_bytes())
+    refused = read("a.png", "--model", mine, "-o", mine, "--overwrite", code=2)
+    assert "would replace what is read" in refused.stderr and mine.read_bytes() == Path(model).read_bytes()
+
+
+@pytest.mark.parametrize("closed", [1, 2])
+def test_closed_streams_are_no_error(read, model, closed):
+    command = f"{sys.executable} -m ocrformer read a.png --model {model} -o rows.txt {closed}>&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert Path("rows.txt").read_text("utf-8")
+
+
 def test_reports_do_not_replace_other_files(read):
     assert "two files" in read("a.png", "-o", "same", "--report", "same", code=2).stderr
     before = Path("b.png").read_bytes()
@@ -245,8 +265,21 @@ def test_a_resumed_report_shows_the_lines_of_all_runs(read):
     Path("page.html").unlink()  # as after a kill
     assert "page.html: lacks 2 pictures" in read("a.png", "b.png", *options, code=0).stderr
     assert data_of(Path("page.html").read_text("utf-8"))["lacking"] == 2
+    read("a.png", *options, "--overwrite", "--mode", "ctc", code=0)  # begun anew
+    assert [row["file"] for row in data_of(Path("page.html").read_text("utf-8"))["rows"]] == ["a.png"]
     Path("page.html").write_text("something else")
-    assert "no report to go on with" in read("a.png", *options, code=2).stderr
+    assert "no report to go on with" in read("a.png", *options, "--mode", "ctc", code=2).stderr
+    read("a.png", *options, "--mode", "ctc", "--overwrite", code=0)
+    assert "OCRformer report" in Path("page.html").read_text("utf-8")
+
+
+def test_a_report_counts_files_not_their_pages(read):
+    pages = [Image.new("L", (60, 20), 255) for _ in range(3)]
+    pages[0].save("three.tif", save_all=True, append_images=pages[1:])
+    read("a.png", "b.png", "-o", "rows.csv", code=0)
+    options = ["-o", "rows.csv", "--resume", "--report", "page.html"]
+    read("three.tif", *options, code=0)
+    assert "lacks 2 pictures" in read("three.tif", "a.png", "b.png", *options, code=0).stderr
 
 
 @pytest.mark.parametrize(

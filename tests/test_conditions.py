@@ -55,6 +55,10 @@ def test_conditions_do_what_they_are_called_and_nothing_at_random(lines, tmp_pat
     assert abs(pictures["narrow"].shape[1] / level.shape[1] - 0.6) < 0.01
 
 
+def test_as_many_lines_as_are_asked_for(lines, tmp_path):
+    assert "plain: 2 lines" in distort(lines, tmp_path / "two", "--lines", "2").output
+
+
 def test_nothing_is_written_over_and_bad_pictures_are_named(lines, tmp_path):
     assert distort(lines, tmp_path / "worse").exit_code == 0
     again = distort(lines, tmp_path / "worse")

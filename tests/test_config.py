@@ -14,7 +14,10 @@ def test_unknown_key_is_an_error():
         ModelConfig.from_dict({"encoder_leyers": 3})
 
 
-@pytest.mark.parametrize("wrong", [{"height": 30}, {"d_model": 100}, {"rows": 3}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"height": 30}, {"d_model": 100}, {"rows": 3}, {"d_model": 0}, {"channels": (0, 1, 1)}, {"blocks": (1, -1, 1)}],
+)
 def test_impossible_shapes_are_refused(wrong):
     with pytest.raises(ValueError, match="must be"):
         ModelConfig(**wrong)

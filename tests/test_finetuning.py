@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from PIL import Image, ImageDraw, ImageFont
 
 from ocrformer.charset import Charset
@@ -25,6 +26,7 @@ from ocrformer.training.growth import grow
 from ocrformer.training.lines import Key
 from ocrformer.training.material import Task, _divided, _is_korean, _own, gather
 from ocrformer.training.mixture import MixedSampler, Own, Real, to_mixed_batch
+from ocrformer.training.proof import _characters
 from tests.conftest import ROOT, TINY
 
 WORDS = (
@@ -143,6 +145,8 @@ def test_own_fonts_with_hangul_are_drawn_in_both_scripts(weights, fonts, tmp_pat
     assert scripts([korean], text=[str(tmp_path / "en.txt")]) == [False]
     assert scripts([korean], text=[str(tmp_path / "ko.txt")]) == [True]
     assert scripts([korean], text=[str(tmp_path)]) == [False, True]
+    with pytest.raises(FontError, match=r"ko\.txt is Korean, and no font has Hangul"):
+        scripts([face], text=[str(tmp_path)])
 
 
 @pytest.mark.parametrize("content", [None, " \n"])
@@ -250,6 +254,11 @@ def test_the_readmes_example_on_receipts(real_lines, fonts, tmp_path):
     assert after["cer"] <= before["cer"] and after["f1"] >= before["f1"] and after["lines"] >= 20
 
 
+def test_new_characters_are_counted_however_they_are_spelt():
+    nfd = SimpleNamespace(references=["h\u0151s\u00f6k", "ho\u030bso\u0308k"], predictions=["h\u0151s\u00f6k"] * 2)
+    assert _characters([[nfd, nfd]], Charset.default()) == {"\u0151": (2, 2)}
+
+
 def test_replayed_lines_are_held_to_what_was_read_before(weights, monkeypatch):
     module = FinetuneModule(load(weights), Recipe.by_size(100))
     monkeypatch.setattr(module, "log_dict", lambda *_, **__: None)
@@ -280,6 +289,13 @@ def test_a_run_that_is_stopped_leaves_the_model_of_an_earlier_one(weights, label
     monkeypatch.setattr("lightning.pytorch.Trainer.validate", lambda *_, **__: [])
     monkeypatch.setattr("lightning.pytorch.Trainer.fit", stop)
     with pytest.raises(KeyboardInterrupt):
+        train(stopped, gather(stopped), Recipe.by_size(100))
+
+    def terminate(*_, **__):
+        raise SIGTERMException
+
+    monkeypatch.setattr("lightning.pytorch.Trainer.fit", terminate)
+    with pytest.raises(SystemExit, match="143"):
         train(stopped, gather(stopped), Recipe.by_size(100))
     assert (tmp_path / "mine" / "model.safetensors").read_text() == "of an earlier run"
     monkeypatch.setattr("lightning.pytorch.Trainer.fit", lambda *_, **__: None)
@@ -314,6 +330,8 @@ def test_the_best_weights_are_kept(tmp_path, old, kept):
         (["-c", "configs/tiny.yaml", "--fonts", "no-such-fonts", "--trainer.accelerator", "cpu"], "no such font"),
         (["--init", "default", "--data", "no-such-lines"], "no such file or folder"),
         (["--init", "default"], "nothing to learn from"),
+        (["--init", "default", "-c", "configs/tiny.yaml"], "no options of it: configs/tiny.yaml"),
+        (["--data", "samples", "--workers", "-1"], "Invalid value for '--workers'"),
         (["--init", "default", "--max-time", "20min"], "expected DD:HH:MM:SS"),
         (["--init", "default", "--text", "samples/book-1.png"], "book-1.png: no UTF-8 text"),
     ],

@@ -110,6 +110,8 @@ def test_the_view_of_attention_comes_like_any_option():
     ):
         assert post(app, "/attention", **request).json()["view"] == "encoder"
     assert post(app, "/attention", files=files("a"), data={"view": "sideways"}).json()["code"] == "bad_option"
+    of_answers = post(app, "/attention", files=files("a"), data={"characters": "true"}).json()
+    assert of_answers["code"] == "unexpected_field" and "use mode, charset, view" in of_answers["message"]
 
 
 def test_unknown_paths_and_methods_are_answered_like_any_error():

@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -56,6 +57,25 @@ def test_sidecars_of_other_options_are_not_taken_for_done(tmp_path):
     with pytest.raises(OutputError, match=r"a.png.txt: made with other options \(model default; use them, or"):
         SidecarWriter(None, "txt", **other).is_done(item)
     assert not SidecarWriter(None, "txt", **other, overwrite=True).is_done(item)
+
+
+def test_files_of_somebody_else_are_left_alone(tmp_path):
+    """What was about to be written when a run was killed is not: it is read anew, and replaced."""
+    for name in "ab":
+        Image.new("L", (40, 20), 255).save(tmp_path / f"{name}.png")
+    (tmp_path / "a.png.txt").write_text("by hand")
+    writer = SidecarWriter(None, "txt", resume=True)
+    first, second = map(writer.admit, find([str(tmp_path / "a.png"), str(tmp_path / "b.png")]))
+    assert first.error.endswith("a.png.txt exists and is of no earlier run; use --overwrite to replace it")
+    assert SidecarWriter(None, "txt", resume=True, overwrite=True).admit(replace(first, error=None)).error is None
+    with ThreadPoolExecutor(1) as executor:
+        for results in transcriber(executor).run(Windows([second])):
+            writer.write(results)
+    journal = tmp_path / ".ocrformer.jsonl"
+    about_to, _ = journal.read_text().splitlines(keepends=True)
+    journal.write_text(about_to)  # as after a kill
+    again = SidecarWriter(None, "txt", resume=True)
+    assert again.admit(second).error is None and not again.is_done(second)
 
 
 def test_sidecars_are_known_from_anywhere(tmp_path, monkeypatch):

@@ -108,18 +108,32 @@ def test_archives(tree, kind):
                 info = tarfile.TarInfo(name)
                 info.size = len(data)
                 archive.addfile(info, io.BytesIO(data))
-            for name, target in (("3.png", "2.png"), ("4.png", "gone.png")):
+            for name, target, how in (
+                ("3.png", "2.png", tarfile.LNKTYPE),
+                ("4.png", "gone.png", tarfile.LNKTYPE),
+                ("x/5.png", "1.png", tarfile.SYMTYPE),
+                ("6.png", "6.png", tarfile.SYMTYPE),
+            ):
                 link = tarfile.TarInfo(name)
-                link.type, link.linkname = tarfile.LNKTYPE, target
+                link.type, link.linkname = how, target
                 archive.addfile(link)
     items = list(find([str(path)]))
     if kind != "zip":
-        *items, linked, lost = items
+        *items, linked, lost, symbolic, itself = items
         assert linked.content() == png(2) and lost.error.endswith("a link to gone.png, which is not in the archive")
+        assert symbolic.content() == png(1) and itself.error.endswith("a link to 6.png, which is not in the archive")
     assert [item.name for item in items] == [f"{path}/x/1.png", f"{path}/2.png"]
     assert items[1].content() == png(2)
     assert items[0].size == path.stat().st_size
     assert f"lines.{kind}/x/1.png" in names(find([str(tree)]))
+
+
+def test_hidden_members_are_left_out(tree):
+    """macOS puts one beside every picture."""
+    with zipfile.ZipFile(tree / "mac.zip", "w") as archive:
+        for name in ("./scans/a.png", "__MACOSX/scans/._a.png", "scans/.small/a.png"):
+            archive.writestr(name, png())
+    assert names(find([str(tree / "mac.zip")])) == ["mac.zip/./scans/a.png"]
 
 
 def test_damaged_archive_is_an_item_with_a_reason(tree):
@@ -177,6 +191,8 @@ def test_urls(tree):
         assert item.relative == "one.png"
         assert names(find(["memory://bucket"], recursive=True)) == ["one.png", "sub/two.png"]
         assert names(find(["memory://bucket/sub/two.png"])) == ["two.png"]
+        memory.pipe_file("/bucket/.hidden.png", png(3))
+        assert names(find(["memory://bucket", "memory://bucket/.hidden.png"])) == ["one.png", ".hidden.png"]
         memory.pipe_file("/bucket/lines.tgz", b"\x1f\x8b any content")
         packed, _, _ = found = list(find(["memory://bucket", "memory://bucket/lines.tgz"]))
         assert found[2].error == packed.error and "archives are read from local files only" in packed.error
@@ -244,6 +260,7 @@ def test_links_that_lead_nowhere_are_passed_over(tree):
 
 def test_counting(tree):
     assert count([str(tree), "x.png"]) == 5  # what the folder shows, and the file
+    assert count([str(tree / "*.png")]) == 2
     assert count(["a.tar"]) is None
 
 

@@ -174,6 +174,8 @@ def test_every_config_is_complete_and_accepted(config):
     [
         ("--data.echo", "0", "once or more, got 0"),
         ("--model.warp_share", "3", "from 0 to 1, got 3"),
+        ("--data.workers", "-1", "cannot be negative, got -1"),
+        ("--model.learning_rate", "-1", "learning_rate must be positive"),
         ("--model.model.height", "33", "a multiple of 16, got 33"),
     ],
 )

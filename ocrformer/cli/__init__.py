@@ -54,7 +54,7 @@ def run() -> None:
     except click.Abort:  # Ctrl-C
         code = 130
     atexit._run_exitfuncs()  # private, but the only way to run them before os._exit, which does not
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None where it was closed from the start
+        with contextlib.suppress(OSError):
+            stream.flush()
     os._exit(code if isinstance(code, int) else bool(code))

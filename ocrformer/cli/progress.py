@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(places: list[str], recursive: bool) -> Iterator[Any]:
-    """A bar on standard error, with the time left where the total is known; None if that is no terminal."""
-    if not sys.stderr.isatty():
+    """A bar on standard error, with the time left where the total is known; None if that is closed or no terminal."""
+    if not (sys.stderr and sys.stderr.isatty()):
         yield None
         return
     from ocrformer.sources import count

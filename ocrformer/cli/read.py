@@ -10,18 +10,17 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ocrformer.cli.extras import need
 from ocrformer.cli.progress import advancing, closing_words, progress
-from ocrformer.cli.targets import output_format, writer_for
+from ocrformer.cli.targets import output_format, report_for, writer_for
 from ocrformer.config import MODES, DecodeOptions
 from ocrformer.magic import looks_like_image
 from ocrformer.outputs import FORMATS
-from ocrformer.remote import SourceError, is_url
+from ocrformer.remote import SourceError
 
 if TYPE_CHECKING:
     from ocrformer.cluster import RayTranscriber
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("-r", "--recursive", is_flag=True, help="Go into folders within folders.")
+@click.option("-r", "--recursive", is_flag=True, help="Go into folders within folders, but not into links to folders.")
 @click.option(
     "-f",
     "--format",
@@ -117,7 +116,6 @@ def _places(paths: tuple[str, ...]) -> Iterator[str]:
 
 def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
     from ocrformer.journal import put
-    from ocrformer.report import Report
     from ocrformer.sources import find
     from ocrformer.summary import Summary
     from ocrformer.transcribe import Windows
@@ -125,11 +123,10 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
     form = output_format(places, options)
     reader = _reader(options)
     decode = _decode_options(reader, options, boxes=options["characters"] or form in ("hocr", "alto", "page"))
-    page = options["report"]
-    report = Report(folder="." if is_url(page) else str(Path(page).parent)) if page else None
-    if report and options["resume"] and Path(page).is_file():
-        report.go_on(page)
+    report = report_for(options, resumed=options["resume"])
     writer = writer_for(form, places, options)  # last: it opens files
+    if not writer.resumed:
+        report = report_for(options, resumed=False)
     summary = Summary()
     items = find(places, recursive=options["recursive"], pass_over=summary.pass_over)
     windows = Windows(map(writer.admit, items), writer.is_done)
@@ -145,9 +142,10 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
     writer.close()
     if report:
         lacking = report.lacking(windows.skipped)
-        put(page, report.page(summary, lacking))
+        put(options["report"], report.page(summary, lacking))
         if lacking:
-            click.echo(f"{page}: lacks {lacking:,} pictures that an earlier run read and left no page of", err=True)
+            missing = f"lacks {lacking:,} pictures that an earlier run read and left no page of"
+            click.echo(f"{options['report']}: {missing}", err=True)
     for sentence in closing_words(summary, windows.skipped, writer.failed):
         click.echo(sentence, err=True)
     if stopped:
@@ -223,7 +221,7 @@ def _decode_options(reader: OCRformer, options: dict[str, Any], *, boxes: bool) 
     if options["charset"] is not None:
         if not options["charset"].strip():
             raise click.UsageError("--charset names no character")
-        reader.charset.encode(options["charset"])  # an unknown character is an error before anything is read
+        reader.charset.allowed(options["charset"])  # an unknown character is an error before anything is read
     pixels = DecodeOptions.batch_pixels
     if options["batch_size"] != "auto":
         if not options["batch_size"].isdecimal() or not int(options["batch_size"]):

@@ -13,6 +13,7 @@ from ocrformer.remote import SourceError, is_url
 from ocrformer.sources import exists
 
 if TYPE_CHECKING:
+    from ocrformer.report import Report
     from ocrformer.writers import Destination, Writer
 
 
@@ -31,6 +32,8 @@ def output_format(places: list[str], options: dict[str, Any]) -> str:
     form: str = options["form"] or _by_name(options["output"] or "") or ("txt" if single else "jsonl")
     if form == "page" and not (options["sidecars"] or options["output_dir"]) and not (single and len(places) == 1):
         raise OutputError("PAGE describes one image a file: use --sidecars or --output-dir")
+    if options["characters"] and form in ("txt", "csv", "tsv"):
+        raise OutputError(f"{form} has no room for --characters: use --format json, jsonl, hocr, alto or page")
     return form
 
 
@@ -60,7 +63,7 @@ def writer_for(form: str, places: list[str], options: dict[str, Any]) -> Writer:
 
     report, output = options["report"], options["output"]
     for target in filter(None, (report, output)):
-        apart(target, *places, within=False)  # rows may well lie beside the pictures
+        apart(target, *places, options["model"], options["runtime"], within=False)  # rows may lie beside pictures
     if report:
         make_ready(report)
         if output and Path(report).absolute() == Path(output).absolute():
@@ -71,6 +74,28 @@ def writer_for(form: str, places: list[str], options: dict[str, Any]) -> Writer:
             raise OutputError(f"{report} exists: use --overwrite to replace it")
         spare(report)
     return open_writer(_destination(form, options), sys.stdout)
+
+
+def report_for(options: dict[str, Any], *, resumed: bool) -> Report | None:
+    """The report that the options ask for; with the lines of the earlier run, if that is gone on with.
+
+    Raises:
+        OutputError: If there is another page in its place, and it may not be replaced.
+    """
+    from ocrformer.journal import OutputError
+    from ocrformer.report import Report
+
+    page = options["report"]
+    if not page:
+        return None
+    report = Report(folder="." if is_url(page) else str(Path(page).parent))
+    if resumed and Path(page).is_file():
+        try:
+            report.go_on(page)
+        except OutputError:
+            if not options["overwrite"]:
+                raise
+    return report
 
 
 def _destination(form: str, options: dict[str, Any]) -> Destination:

@@ -37,7 +37,7 @@ def _duration(_: click.Context, __: click.Parameter, value: str) -> str:
     "--max-time", "--max_time", default="", callback=_duration, metavar="DD:HH:MM:SS", help="Longest fine-tuning."
 )
 @click.option("--seed", default=0, show_default=True, help="Everything drawn depends on it.")
-@click.option("--workers", default=1, show_default=True, help="Processes that make lines.")
+@click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Processes that make lines.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in the output folder.")
 @click.pass_context
 def train(context: click.Context, /, **options: Any) -> None:
@@ -55,7 +55,8 @@ def train(context: click.Context, /, **options: Any) -> None:
         _refuse_tuning_options(context)
         _from_scratch(context.args, options)
     elif options["config"] or context.args:
-        raise click.UsageError(f"fine-tuning takes no YAML file and no options of it: {' '.join(context.args)}")
+        foreign = " ".join(filter(None, (options["config"], *context.args)))
+        raise click.UsageError(f"fine-tuning takes no YAML file and no options of it: {foreign}")
     else:
         _finetune(options)
 

@@ -17,6 +17,7 @@ from PIL import Image
 from ocrformer.charset import normalise
 from ocrformer.datasets import DatasetError, load_samples
 from ocrformer.image import Pixels
+from ocrformer.inspection import evenly
 from ocrformer.training.ink import scaled
 
 _PAPER = 90  # percentile of a line's grey levels that is taken for its paper
@@ -165,8 +166,7 @@ def distort(place: str, folder: Path, most: int) -> Iterator[tuple[str, int]]:
         DatasetError: If nothing labelled is found, or there is anything in the folder.
         ImageError: If a picture cannot be opened.
     """
-    samples = load_samples(place)
-    chosen = samples[:: -(-len(samples) // most)]
+    chosen = evenly(load_samples(place), most)
     if folder.exists() and any(folder.iterdir()):
         raise DatasetError(f"{folder} is not empty: name another folder")
     for name, worse in CONDITIONS.items():

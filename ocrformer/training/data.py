@@ -112,7 +112,7 @@ class LineData(pl.LightningDataModule):
             A resumed run is then not repeated bit for bit.
 
     Raises:
-        OptionError: If batches shall be used less than once.
+        OptionError: If a number is too small.
     """
 
     def __init__(
@@ -127,6 +127,8 @@ class LineData(pl.LightningDataModule):
         super().__init__()
         if echo < 1:
             raise OptionError(f"echo is how often a batch is used, once or more, got {echo}")
+        if min(workers, validation_lines) < 0:
+            raise OptionError(f"workers and validation_lines cannot be negative, got {workers} and {validation_lines}")
         self.synthetic = synthetic
         self.validation_lines = validation_lines
         self.validation_folders = validation_folders or []

@@ -24,7 +24,7 @@ from ocrformer.training.losses import drift
 from ocrformer.training.material import Material, Task, drawn
 from ocrformer.training.mixture import MixedLines, MixedSampler, to_mixed_batch
 from ocrformer.training.module import LineModule
-from ocrformer.training.run import Averaging, LineProgress, precision
+from ocrformer.training.run import Averaging, LineProgress, ending_as_asked, precision
 
 MODEL = "model.safetensors"
 """Name of the fine-tuned weights in the output folder."""
@@ -207,6 +207,7 @@ def train(task: Task, material: Material, recipe: Recipe) -> Path:
         callbacks=[LineProgress(), Averaging(decay=0.995), KeepBest(best)],
     )
     data = FinetuneData(material, recipe, task, Buckets(pixels=10240))
-    trainer.validate(module, datamodule=data, verbose=False)
-    trainer.fit(module, datamodule=data)
+    with ending_as_asked():
+        trainer.validate(module, datamodule=data, verbose=False)
+        trainer.fit(module, datamodule=data)
     return best.replace(task.output / MODEL)  # only now: a run that was stopped leaves the model of an earlier one

@@ -160,7 +160,9 @@ def _own(task: Task, bundle: Bundle, known: Charset, own: list[Face], general: l
     if not faces:
         raise FontError(f"no font has all of {' '.join(sorted(new))}: name one that does with --fonts")
     hangul = [face for face in faces if face.syllables] if bundle.charset.reads_hangul else []
-    latin, korean = _by_script(files) if hangul else (files, [])
+    latin, korean = _by_script(files) if bundle.charset.reads_hangul else (files, [])
+    if korean and not hangul:
+        raise FontError(f"{korean[0]} is Korean, and no font has Hangul: name one that does with --fonts")
     voices = []
     if latin or not korean:
         voices.append(Voice(1.0, TextSource(bundle.charset, latin, emphasised=new), faces))

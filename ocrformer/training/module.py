@@ -53,7 +53,7 @@ class LineModule(pl.LightningModule):
 
     Raises:
         WeightsError: If `init` or `teacher` cannot be used.
-        OptionError: If the teacher has another charset, or `warp_share` is no share.
+        OptionError: If the teacher has another charset, or a number is out of its range.
     """
 
     def __init__(
@@ -73,8 +73,9 @@ class LineModule(pl.LightningModule):
         init: str = "",
     ) -> None:
         super().__init__()
-        if not 0 <= warp_share <= 1:
-            raise OptionError(f"warp_share is a share of lines, from 0 to 1, got {warp_share}")
+        _check_shares(ctc_weight=ctc_weight, token_noise=token_noise, offset_share=offset_share, warp_share=warp_share)
+        if not (learning_rate > 0 and min(warmup_steps, weight_decay, looking_weight) >= 0):
+            raise OptionError("learning_rate must be positive; warmup_steps, weight_decay, looking_weight not negative")
         start = load(weights_path(init)) if init else None
         self.charset = start.charset if start else Charset.default()
         self.details = start.details if start else {}
@@ -205,3 +206,10 @@ class LineModule(pl.LightningModule):
         for logger in self.trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(path.stem, pil_to_tensor(sheet), self.global_step)
+
+
+def _check_shares(**shares: float) -> None:
+    """Refuse shares that are none."""
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise OptionError(f"{name} is a share, from 0 to 1, got {share}")

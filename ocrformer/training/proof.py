@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrformer import DecodeOptions
-from ocrformer.charset import Charset
+from ocrformer.charset import Charset, normalise
 from ocrformer.datasets import Sample
 from ocrformer.evaluation import Evaluation, compared, evaluate, report
 from ocrformer.evaluation_page import evaluation_page
@@ -84,8 +84,8 @@ def _error(reader: OCRformer, samples: list[Sample]) -> float:
 
 def _characters(pairs: list[list[Evaluation]], known: Charset) -> dict[str, tuple[int, int]]:
     """For each character that the model did not have before: how many are read right, and how many there were."""
-    references = [text for _, after in pairs for text in after.references]
-    predictions = [text for _, after in pairs for text in after.predictions]
+    references = [normalise(text) for _, after in pairs for text in after.references]
+    predictions = [normalise(text) for _, after in pairs for text in after.predictions]
     new = sorted({c for text in references for c in known.missing(text)})
     total = {c: sum(text.count(c) for text in references) for c in new}
     wrong = confusions(references, predictions)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -142,12 +143,21 @@ class TrainCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
 
+@contextmanager
+def ending_as_asked() -> Iterator[None]:
+    """Exit with status 143 if the process is asked to end (SIGTERM), which Lightning alone would call success."""
+    try:
+        yield
+    except SIGTERMException:
+        sys.exit(143)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Train as the YAML files and options say.
 
     Exits with status 143 after a checkpoint if the process is asked to end (SIGTERM).
     """
-    try:
+    with ending_as_asked():
         TrainCLI(
             LineModule,
             LineData,
@@ -166,5 +176,3 @@ def main(arguments: Sequence[str]) -> None:
             },
             auto_configure_optimizers=False,
         )
-    except SIGTERMException:
-        sys.exit(143)

@@ -134,10 +134,11 @@ def as_data(attention: Attention) -> dict[str, Any]:
 
 
 def _packed(weights: Array) -> dict[str, Any]:
-    """Weights as bytes, each distribution scaled to its greatest weight."""
+    """Weights as bytes, each distribution scaled to its greatest weight, and these, by which means are taken."""
     peak = weights.max(axis=-1, keepdims=True, initial=1e-9)
     levels = np.rint(255 * weights / peak).astype(np.uint8)
-    return {"shape": weights.shape, "levels": base64.b64encode(levels.tobytes()).decode()}
+    peaks = [round(float(value), 4) for value in peak.ravel()]
+    return {"shape": weights.shape, "levels": base64.b64encode(levels.tobytes()).decode(), "peaks": peaks}
 
 
 def overlay(line: Pixels, weights: npt.NDArray[np.floating[Any]]) -> Image.Image:

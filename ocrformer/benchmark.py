@@ -98,7 +98,7 @@ def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def latency(read: LineReader, paths: Sequence[Path]) -> tuple[float, float]:
-    """Median and 95th percentile of the milliseconds for one line alone, warm."""
+    """Median and 95th percentile of the milliseconds for one line alone, warm but where calls start a process."""
     read(paths[:1])
     milliseconds = [1000 * _timed(lambda path=path: read([path]))[0] for path in paths]  # type: ignore[misc]
     return float(np.percentile(milliseconds, 50)), float(np.percentile(milliseconds, 95))

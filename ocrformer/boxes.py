@@ -38,7 +38,8 @@ def character_boxes(line: Pixels, texts: Sequence[str], middles: npt.NDArray[np.
         if text != " " and part.any():
             columns, rows = np.flatnonzero(part.any(axis=0)), np.flatnonzero(part.any(axis=1))
             left, right = left + int(columns[0]), left + int(columns[-1]) + 1
-            boxes.append(Box(left / width, rows[0] / height, right / width, (rows[-1] + 1) / height))
+            top, bottom = int(rows[0]), int(rows[-1]) + 1
+            boxes.append(Box(left / width, top / height, right / width, bottom / height))
         else:
             boxes.append(Box(left / width, 0.0, right / width, 1.0))
     return boxes

@@ -143,7 +143,8 @@ def _from_pil(image: Image.Image, max_pixels: int, name: str) -> Pixels:
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it would be copied for nothing
             image = ImageOps.exif_transpose(image)
         if image.mode.startswith(("I", "F")):
-            return _scale_depth(np.asarray(image, dtype=np.float32))
+            values, clear = np.asarray(image, dtype=np.float32), image.info.get("transparency")
+            return np.where(values == clear, np.uint8(255), _scale_depth(values))
         if {"A", "a"} & {*image.getbands()} or "transparency" in image.info:
             image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -75,7 +75,9 @@ def inspect(samples: Sequence[Sample], charset: Charset, height: int) -> Inspect
             found.unreadable.append(str(error))
             continue
         found.heights.append(picture.shape[0])
-        pictures[hashlib.blake2b(picture.tobytes(), digest_size=16).digest()].append(index)
+        pictures[hashlib.blake2b(repr(picture.shape).encode() + picture.tobytes(), digest_size=16).digest()].append(
+            index
+        )
         if frames_needed(sample.text, charset) > -(-line.shape[1] // STRIDE):
             found.cramped.append(index)
         elif line.shape[1] > MAX_WIDTH:
@@ -153,7 +155,7 @@ def _by(samples: Sequence[Sample], name_of: Callable[[Sample], str]) -> list[lis
 
 def _lot(name: str) -> bytes:
     """What decides the order of documents: the end of their names, so that it is the same wherever the data lie."""
-    return hashlib.blake2b("/".join(Path(name).parts[-2:]).encode("utf-8", "replace")).digest()
+    return hashlib.blake2b("/".join(Path(name).absolute().parts[-2:]).encode("utf-8", "replace")).digest()
 
 
 def summary(found: Inspection) -> list[str]:

@@ -67,12 +67,12 @@ def json_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
         if not line.strip():
             continue
         try:
-            record: Any = json.loads(line)
+            record: Any = json.loads(line, parse_int=str, parse_float=str)  # 3.10 is no 3.1
             name = next(record[key] for key in _IMAGE_KEYS if key in record)
             text = next(record[key] for key in _TEXT_KEYS if key in record)
-            if name is None or text is None:
-                raise ValueError
+            if not (isinstance(name, str) and isinstance(text, str)):
+                raise TypeError
         except (ValueError, TypeError, StopIteration, RecursionError):
             keys = f"{' or '.join(_IMAGE_KEYS[:2])} and {' or '.join(_TEXT_KEYS[:2])}"
             raise DatasetError(f"{table}:{number}: expected an object with {keys}") from None
-        yield str(name), str(text)
+        yield name, text

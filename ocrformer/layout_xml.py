@@ -11,7 +11,8 @@ from ocrformer.image import ImageError, Pixels
 from ocrformer.sources import open_picture
 
 _ALTO_PARTS = {"String": "", "SP": " ", "HYP": "-"}
-"""What a line of ALTO consists of, and what a part says that has no content."""
+"""What a line of ALTO consists of, and what a part says that has no content; two words need no space between them."""
+_ALTO_PLACE = ("HPOS", "VPOS", "WIDTH", "HEIGHT")
 
 _MAX_PAGE_PIXELS = 89_000_000
 """A page has more pixels than a line: A3 at 600 dpi has 70 million. Pillow warns of still more."""
@@ -45,7 +46,9 @@ def _page_lines(root: ET.Element) -> tuple[str, list[tuple[str, Corners]]]:
         texts = [t for t in line.findall("TextEquiv") if t.findtext("Unicode")]
         if coordinates is not None and texts:
             best = min(texts, key=lambda t: int(t.get("index", "0")))
-            points = [tuple(map(float, p.split(","))) for p in coordinates.get("points", "").split()]
+            points = _points(coordinates.get("points", "")) or [
+                (float(point.get("x", "")), float(point.get("y", ""))) for point in coordinates.findall("Point")
+            ]  # as before 2013
             lines.append((best.findtext("Unicode", ""), _around(points)))
     return page.get("imageFilename", ""), lines
 
@@ -54,12 +57,37 @@ def _alto_lines(root: ET.Element) -> tuple[str, list[tuple[str, Corners]]]:
     unit = root.findtext("Description/MeasurementUnit", "pixel").strip()
     if unit != "pixel":
         raise ValueError(f"its places are in {unit}, and only pixels say which part of the picture they mean")
-    lines = []
-    for line in root.iter("TextLine"):
-        words = [part.get("CONTENT", _ALTO_PARTS[part.tag]) for part in line if part.tag in _ALTO_PARTS]
-        left, top, width, height = (float(line.get(key, "0")) for key in ("HPOS", "VPOS", "WIDTH", "HEIGHT"))
-        lines.append(("".join(words), _around([(left, top), (left + width, top + height)])))
+    if sum(page.find(".//TextLine") is not None for page in root.iter("Page")) > 1:
+        raise ValueError("it describes several pages, and names one picture: make a file of each")
+    lines = [(_alto_text(line), _around(_alto_place(line))) for line in root.iter("TextLine")]
     return root.findtext("Description/sourceImageInformation/fileName", ""), lines
+
+
+def _alto_text(line: ET.Element) -> str:
+    text, last = "", ""
+    for part in line:
+        if part.tag in _ALTO_PARTS:
+            between = " " if part.tag == last == "String" else ""
+            text += between + part.get("CONTENT", _ALTO_PARTS[part.tag])
+            last = part.tag
+    return text
+
+
+def _alto_place(line: ET.Element) -> list[tuple[float, ...]]:
+    """Corners of a line, its outline where it has none, or else the corners of its words."""
+    outline = line.find("Shape/Polygon")
+    if outline is not None and not set(_ALTO_PLACE) <= set(line.keys()):
+        numbers = list(map(float, outline.get("POINTS", "").replace(",", " ").split()))
+        return list(zip(numbers[::2], numbers[1::2], strict=True))
+    points: list[tuple[float, ...]] = []
+    for part in [line] if set(_ALTO_PLACE) & set(line.keys()) else line.findall("String"):
+        left, top, width, height = (float(part.get(key, "")) for key in _ALTO_PLACE)
+        points += [(left, top), (left + width, top + height)]
+    return points
+
+
+def _points(text: str) -> list[tuple[float, ...]]:
+    return [tuple(map(float, point.split(","))) for point in text.split()]
 
 
 def _around(points: Sequence[tuple[float, ...]]) -> Corners:

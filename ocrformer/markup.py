@@ -29,7 +29,12 @@ def as_markup(rows: Sequence[Row], form: str, *, characters: bool) -> str:
     root = {"hocr": _hocr, "alto": _alto, "page": _page}[form](rows, characters)
     if not (form == "hocr" and characters):  # white space between its characters would divide a word
         ET.indent(root, " ")
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + _written(root, form) + "\n"
+
+
+def _written(root: ET.Element, form: str) -> str:
+    """For HTML's parsers, which hOCR may meet, what is empty must be closed by a tag of its own."""
+    return ET.tostring(root, encoding="unicode", short_empty_elements=form != "hocr")
 
 
 def _clean(text: str) -> str:

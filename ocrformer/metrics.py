@@ -201,7 +201,9 @@ def calibrate(confidences: Sequence[float], right: Sequence[bool]) -> Calibratio
     bins = [(float(certainty[p].mean()), float(correct[p].mean()), len(p)) for p in parts]
     rng = np.random.default_rng(0)
     chance = float(np.mean([_calibration_error(certainty, rng.random(len(order)) < certainty) for _ in range(_DRAWS)]))
-    risk = np.cumsum(1 - correct) / np.arange(1, len(order) + 1)
+    _, group = np.unique(-certainty, return_inverse=True)
+    wrong = 1 - (np.bincount(group, weights=correct) / np.bincount(group))[group]  # whatever the order of equal ones
+    risk = np.cumsum(wrong) / np.arange(1, len(order) + 1)
     accept = [_accept(certainty, risk, target) for target in (0.005, 0.01, 0.02, 0.05)]
     return Calibration(_calibration_error(certainty, correct), chance, bins, float(risk.mean()), accept)
 

@@ -20,22 +20,23 @@ class PeerError(RuntimeError):
     """Another program did not read everything."""
 
 
-def installed(threads: int) -> dict[str, LineReader]:
+def installed(threads: int, language: str = "eng") -> dict[str, LineReader]:
     """The peers at hand, by name.
 
     Args:
         threads: Cores that each may use.
+        language: Tesseract's; `kor+eng` wants Debian's `tesseract-ocr-kor`.
     """
     found: dict[str, LineReader] = {}
     if shutil.which("tesseract"):
-        found["tesseract"] = lambda paths: tesseract(paths, threads)
+        found[f"tesseract ({language})"] = lambda paths: tesseract(paths, threads, language)
     if importlib.util.find_spec("rapidocr"):
         found["rapidocr"] = rapidocr(threads)
     return found
 
 
-def tesseract(paths: Sequence[Path], processes: int, language: str = "eng") -> list[str]:
-    """Tesseract in line mode (`--psm 7`), one single-threaded process per core, each with a list of files."""
+def tesseract(paths: Sequence[Path], processes: int, language: str) -> list[str]:
+    """Tesseract in line mode (`--psm 7`), one single-threaded process per core and call, each with a list of files."""
     texts = [""] * len(paths)
     with tempfile.TemporaryDirectory() as folder:
         running = []

@@ -29,7 +29,7 @@ import numpy as np
 import psutil
 
 from ocrformer import OCRformer
-from ocrformer.datasets import load_samples
+from ocrformer.datasets import DatasetError, load_samples
 
 _HOST = "127.0.0.1"
 _LOADS = ((1, 1), (8, 1), (32, 1), (32, 8))
@@ -76,7 +76,12 @@ def main() -> None:
     parser.add_argument("--soak", type=int, default=0, help="requests of the soak at the end")
     parser.add_argument("--json", help="write all figures to this file")
     options = parser.parse_args()
-    paths = [Path(sample.name) for sample in load_samples(options.data)][: options.lines]
+    try:
+        paths = [Path(sample.name) for sample in load_samples(options.data)][: options.lines]
+    except DatasetError as error:
+        parser.error(str(error))
+    if not all(path.is_file() for path in paths):
+        parser.error(f"{options.data}: measuring needs one image file per line")
     images = [path.read_bytes() for path in paths]
     reader = OCRformer.from_pretrained()
     texts = [line.text for line in reader.read(images)]

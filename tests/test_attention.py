@@ -131,7 +131,10 @@ def test_page_is_self_contained_and_holds_all_three_attentions(attention):
     page = attention_pictures.page(attention)
     data = json.loads(page.split('id="data">')[1].split("</script>")[0])
     for name, weights in (("picture", attention.picture), ("own", attention.own), ("encoder", attention.encoder)):
-        assert len(base64.b64decode(data[name]["levels"])) == weights.size
+        levels = np.frombuffer(base64.b64decode(data[name]["levels"]), np.uint8).reshape(*weights.shape[:3], -1)
+        peaks = np.array(data[name]["peaks"]).reshape(*weights.shape[:3], 1)
+        shown = (levels * peaks).sum(axis=(0, 1)) / 255  # as the page's script adds them up
+        assert np.allclose(shown, weights.reshape(levels.shape).sum(axis=(0, 1)), atol=0.02)
     assert "http" not in page
 
 

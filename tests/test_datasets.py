@@ -149,6 +149,9 @@ def test_missing_places_and_pictures(tmp_path):
         ("page.xml", b'<PcGts><Page imageFilename="a.png"><TextLine><Coords points=""/><TextEquiv><Unicode>x'
          b"</Unicode></TextEquiv></TextLine></Page></PcGts>", "places of its lines cannot be used"),
         ("page.xml", b'<alto><TextLine HPOS=""/></alto>', "places of its lines cannot be used"),
+        ("page.xml", b'<alto><TextLine><String CONTENT="x"/></TextLine></alto>', "places of its lines cannot be used"),
+        ("page.xml", b"<alto>" + 2 * b'<Page><TextLine HPOS="1"/></Page>' + b"</alto>", "describes several pages"),
+        ("labels.jsonl", b'{"file": "a.png", "text": ["x"]}', "expected an object"),
         ("labels.jsonl", b'{"file": "a.png", "text": null}', "expected an object"),
         ("labels.jsonl", b'{"file": "a.png", "text": "\\ud800"}', "no valid text"),
     ],
@@ -185,6 +188,35 @@ def test_hyphens_of_alto_belong_to_the_text(tmp_path, hyphen, text):
     (tmp_path / "page.xml").write_text(HYPHENED.format(unit="pixel", hyphen=hyphen), "utf-8")
     (sample,) = load_samples(tmp_path / "page.xml")
     assert sample.text == text and sample.open().shape == (11, 31)
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "shape"),
+    [
+        ('<TextLine HPOS="1" VPOS="2" WIDTH="30" HEIGHT="10"><String CONTENT="two"/>'
+         '<String CONTENT="words"/></TextLine>', "two words", (11, 31)),
+        ('<TextLine><Shape><Polygon POINTS="4,3 20,3 20,9 4,8"/></Shape>'
+         '<String CONTENT="x"/></TextLine>', "x", (7, 17)),
+        ('<TextLine><String HPOS="2" VPOS="5" WIDTH="9" HEIGHT="4" CONTENT="a"/><SP/>'
+         '<String HPOS="20" VPOS="4" WIDTH="9" HEIGHT="6" CONTENT="b"/></TextLine>', "a b", (7, 28)),
+    ],
+)  # fmt: skip
+def test_what_alto_leaves_out(tmp_path, line, text, shape):
+    """Spaces between words, and the place of a line beside its outline or its words."""
+    Image.new("L", (60, 40), 255).save(tmp_path / "page.png")
+    source = "<Description><sourceImageInformation><fileName>page.png</fileName></sourceImageInformation></Description>"
+    (tmp_path / "page.xml").write_text(f"<alto>{source}<Layout><Page>{line}</Page></Layout></alto>")
+    (sample,) = load_samples(tmp_path / "page.xml")
+    assert sample.text == text and sample.open().shape == shape
+
+
+def test_points_of_page_before_2013(tmp_path):
+    Image.new("L", (60, 40), 255).save(tmp_path / "a.png")
+    points = "".join(f'<Point x="{x}" y="{y}"/>' for x, y in ((1, 2), (30, 2), (30, 11)))
+    line = f"<TextLine><Coords>{points}</Coords><TextEquiv><Unicode>x</Unicode></TextEquiv></TextLine>"
+    (tmp_path / "a.xml").write_text(f'<PcGts><Page imageFilename="a.png">{line}</Page></PcGts>')
+    (sample,) = load_samples(tmp_path)
+    assert sample.open().shape == (10, 30)
 
 
 def test_places_in_other_units_than_pixels_are_refused(tmp_path):

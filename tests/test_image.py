@@ -125,6 +125,12 @@ def test_what_is_no_picture_gets_one_sentence(source, says):
     assert "\n" not in str(caught.value)
 
 
+def test_transparent_grey_of_16_bits_is_white():
+    buffer = io.BytesIO()
+    Image.fromarray(np.array([[0, 30_000]], np.uint16)).save(buffer, "PNG", transparency=0)
+    assert load(buffer.getvalue()).tolist() == [[255, 116]]
+
+
 def test_size_is_checked_before_decoding():
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -40,6 +40,24 @@ def faulty(tmp_path):
     return tmp_path
 
 
+def test_pictures_of_other_shapes_are_others():
+    shapes = ((10, 40), (20, 20))
+    samples = [Sample(str(shape), "x", "", lambda shape=shape: np.full(shape, 255, np.uint8)) for shape in shapes]
+    assert not inspect(samples, Charset.default(), 32).duplicates
+
+
+def test_what_is_held_out_depends_on_no_spelling_of_the_path(tmp_path, monkeypatch):
+    for index in range(20):
+        picture(tmp_path / "lines" / f"{index}.png", 80)
+        (tmp_path / "lines" / f"{index}.gt.txt").write_text("text")
+    held = []
+    for folder, place in ((tmp_path, "lines"), (tmp_path / "lines", ".")):
+        monkeypatch.chdir(folder)
+        samples = load_samples(place)
+        held.append([Path(samples[index].name).name for index in split(samples)[1]])
+    assert held[0] == held[1]
+
+
 def test_inspection_finds_what_is_wrong(faulty):
     samples = load_samples(faulty)
     found = inspect(samples, Charset.default(), 32)

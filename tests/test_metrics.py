@@ -111,6 +111,8 @@ def test_calibration_of_honest_and_boastful_confidences():
     assert honest.error < 0.01
     boastful = calibrate(np.sqrt(truth), right)
     assert boastful.error > 0.1 and boastful.chance < 0.01
+    tied = [calibrate([1.0] * 4, right).area for right in ([True, True, False, False], [False, False, True, True])]
+    assert tied[0] == tied[1]
     assert boastful.area == pytest.approx(honest.area)  # same order, same risk at every coverage
     for target, threshold, coverage in honest.accept:
         accepted = truth >= threshold

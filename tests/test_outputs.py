@@ -146,6 +146,7 @@ def test_hocr_is_well_formed_and_holds_boxes():
     assert [w.text for w in words][:4] == ROWS[0].line.text.split()
     assert all("bbox" in w.get("title") and "x_wconf" in w.get("title") for w in words)
     assert len([e for e in root.iter() if e.get("class") == "ocr_page"]) == len(ROWS)
+    assert "/>" not in as_document(ROWS, "hocr")  # parsers of HTML take that for a beginning
 
 
 def test_page_dates_come_from_the_image():

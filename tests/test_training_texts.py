@@ -12,9 +12,9 @@ from ocrformer.charset import Charset
 from ocrformer.training import fonts as font_module
 from ocrformer.training import phrases, render, text, values
 from ocrformer.training.data import SyntheticConfig, voices_of
-from ocrformer.training.fonts import FontBook, find_font_files, font_places, load_faces, open_font
+from ocrformer.training.fonts import FontBook, _capitals_only, find_font_files, font_places, load_faces, open_font
 from ocrformer.training.text import TextSource
-from ocrformer.training.typeset import Style, _in_capitals
+from ocrformer.training.typeset import Style, _in_capitals, draw_style
 
 CHARSET = Charset.default()
 MIXTURES = [text.DOCUMENT, text.RECEIPT, text.SCREEN]
@@ -205,3 +205,25 @@ def test_equal_cells(faces):
     stop = ink[(ink >= 30) & (ink < 60)]
     assert stop[0] >= 30 and stop[-1] < 44  # as far left as the font lets it
     assert ink[-1] >= 62
+
+
+def test_small_capitals_are_neither_of_faces_that_lack_them_nor_mixed_with_other_letters(faces):
+    face = faces[0]
+    poor = replace(face, characters=face.characters - {"É"})
+    styles = [draw_style(random.Random(seed), poor, None, 20, 1.0, 0.0) for seed in range(60)]
+    assert not any(style.capitals for style in styles)
+    assert any(draw_style(random.Random(seed), face, None, 20, 1.0, 0.0).capitals for seed in range(60))
+    capitals, italic = (replace(face, path=name, capitals_only=name == "capitals") for name in ("capitals", "italic"))
+    assert FontBook([face, capitals]).sibling(random.Random(0), face) is None
+    assert FontBook([face, capitals, italic]).sibling(random.Random(0), face) == italic
+
+
+def test_letters_without_ascenders_are_small_capitals(faces):
+    class Small:
+        """As a face of small capitals: all letters are of one height."""
+
+        def getbbox(self, letter, anchor):
+            return (0, -14, 12, 0)
+
+    assert _capitals_only(Small(), faces[0].characters)
+    assert not _capitals_only(open_font(faces[0].path, faces[0].index, 29, False), faces[0].characters)

@@ -28,6 +28,7 @@ _TOGETHER = 64, 1  # lines that are read together where decoders are compared
     "--runtimes", default="auto", show_default=True, help="torch, float32, onnx or ONNX files, between commas."
 )
 @click.option("--repeat", type=click.IntRange(1), default=3, show_default=True, help="Repetitions, in turns.")
+@click.option("--language", default="eng", show_default=True, help="What Tesseract reads, as its -l.")
 @click.option("--lines", type=click.IntRange(1), help="Use the first lines of each folder only.")
 @click.option("--threads", type=click.IntRange(1), help="Cores for everyone. [all]")
 @click.option("--scaling", metavar="FILE", help="Also plot cost by width and by number, up to 100,000 images (SVG).")
@@ -63,7 +64,7 @@ def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **opti
     readers = {name: OCRformer.from_pretrained(model, "cpu", name) for name in runtimes.split(",")}
     folders = {called(place, places): _files(place, options["lines"]) for place in places}
     reader = next(iter(readers.values()))
-    contestants = benchmark.own(readers, modes.split(",")) | peers.installed(threads)
+    contestants = benchmark.own(readers, modes.split(",")) | peers.installed(threads, options["language"])
     tables: dict[str, list[Rate]] = {}
     for name, files in folders.items():
         tables[name] = benchmark.race(contestants, list(files), list(files.values()), options["repeat"])
@@ -175,6 +176,7 @@ def _table(name: str, rates: Sequence[Rate]) -> str:
 def _facts(facts: Mapping[str, Any]) -> str:
     one_line = [
         f"- one line alone, {name.removeprefix('latency_')}: p50 {value[0]:.1f} ms, p95 {value[1]:.1f} ms"
+        f"{', each in a process that starts for it' if 'tesseract' in name else ''}"
         for name, value in facts.items()
         if name.startswith("latency_")
     ]

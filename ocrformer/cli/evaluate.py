@@ -97,7 +97,7 @@ def _print(results: list[dict[str, Any]], comparisons: list[dict[str, Any]]) -> 
         for failure in result["failures"]:
             click.echo(f"ocrformer: {failure}", err=True)
     for result in results:
-        accepted = [f"above {at:.3f}: {100 * share:.0f} % of lines at {100 * target:g} % error"
+        accepted = [f"from {at:.6f}: {100 * share:.0f} % of lines at {100 * target:g} % error"
                     for target, at, share in result["lines"]["accept"] if share]  # fmt: skip
         click.echo(f"{result['data']}, {result['model']}: accept " + "; ".join(accepted or ["nothing safely"]))
         of_lines, of_characters = result["lines"], result["characters"]

@@ -28,6 +28,7 @@ UNFIT = (
 OWN = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """What a font that a user names must draw at least."""
 _PROBE = 29  # pixels; glyphs are compared at this size, which no bitmap-only font offers
+_ASCENT = 1.07  # by so much at least letters with an ascender are higher than x, z and v; small capitals are not
 _SPREAD = 61  # if every 61st syllable of a font is drawn, all are
 _HELD_OUT = 12  # one family in so many is kept for validation
 
@@ -172,9 +173,16 @@ def _drawn_syllables(font: ImageFont.FreeTypeFont, mapped: str, tofu: bytes) -> 
 
 def _capitals_only(font: ImageFont.FreeTypeFont, drawn: Collection[str]) -> bool:
     """Whether lower-case letters are missing, or (small) capitals: same shape once scaled to one box."""
-    if not set("abdeghqrt") <= set(drawn):
+    if not set("abdeghklqrtvxz") <= set(drawn):
+        return True
+    if _height(font, "bdhkl") < _ASCENT * _height(font, "xzv"):
         return True
     return sum(_alike(font, lower, lower.upper()) for lower in "abdeghqrt") >= 6
+
+
+def _height(font: ImageFont.FreeTypeFont, letters: str) -> float:
+    """Mean height over the baseline."""
+    return sum(-font.getbbox(letter, anchor="ls")[1] for letter in letters) / len(letters)
 
 
 def _alike(font: ImageFont.FreeTypeFont, one: str, other: str) -> bool:
@@ -218,7 +226,10 @@ class FontBook:
         others = [
             other
             for other in self._by_name[face.family]
-            if other is not face and other.characters >= face.characters and other.syllables == face.syllables
+            if other is not face
+            and other.characters >= face.characters
+            and other.syllables == face.syllables
+            and other.capitals_only == face.capitals_only
         ]
         return rng.choice(others) if others else None
 

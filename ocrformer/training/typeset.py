@@ -152,7 +152,11 @@ def draw_style(rng: Random, face: Face, sibling: Face | None, size: int, bookish
     first = rng.choice((0, 0, 0, rng.randint(1, 6)))
     span = (first, first + rng.choice((1, 1, 2, 3, 40)))
     roll = rng.random()
-    if roll < 0.5 * bookish and not face.capitals_only:
+    if (
+        roll < 0.5 * bookish
+        and not face.capitals_only
+        and set(_in_capitals("".join(face.characters))) <= face.characters
+    ):
         small = open_font(face.path, face.index, max(6, round(_SMALL_CAPITALS * size)), shaped)
         return replace(plain, emphasis=small, capitals=True, span=span)
     if roll < 2 * bookish and sibling is not None:

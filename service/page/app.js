@@ -25,7 +25,7 @@ const TEXTS = {
     faults: {
       damaged: "손상되었거나 잘린 이미지입니다.", unsupported: "지원하지 않는 형식입니다.", empty_file: "빈 파일입니다.",
       too_large: "이미지가 너무 큽니다.", not_a_line: "한 줄의 이미지가 아닙니다.", busy: "서버가 바쁩니다. 잠시 후 다시 시도하세요.",
-      body_too_large: "보낸 파일이 너무 큽니다.", no_images: "이미지가 없습니다.", too_long: "줄이 너무 길어서 보여 줄 수 없습니다.", too_many_images: "이미지가 너무 많습니다.", timeout: "시간이 초과되었습니다.",
+      body_too_large: "보낸 파일이 너무 큽니다.", no_images: "이미지가 없습니다.", too_long: "줄이 너무 길어서 보여 줄 수 없습니다.", too_many_images: "이미지가 너무 많습니다.", timeout: "시간이 초과되었습니다.", body_too_slow: "파일을 보내는 데 시간이 너무 오래 걸렸습니다.", internal: "서버에 오류가 있습니다.",
     },
     needKey: "이 서버는 API 키가 필요합니다.", wrongKey: "API 키가 맞지 않습니다.",
     unreachable: "서버에 연결할 수 없습니다. 이미지는 남아 있습니다.", again: "다시 시도", folders: n => `폴더 ${n}개는 건너뛰었습니다. 폴더 안의 이미지를 놓으세요.`,
@@ -102,7 +102,7 @@ async function read(files, note = "") {
     const sent = portion(left, most);
     const answer = await asked("read", sent, signal);
     if (signal.aborted) return;
-    if ([0, 401, 429, 504].includes(answer.status)) {
+    if ([0, 401, 408, 429, 504].includes(answer.status)) {
       waiting.push(...sent, ...left);
       byId("again").hidden = false;
       return state(complaint(answer), true);
@@ -196,17 +196,19 @@ function lookAt(data, result, frame, text) {
   frame.classList.add("seen");
   const [rows, columns] = data.grid;
   const [layers, heads, count] = data.picture.shape;
-  const levels = Uint8Array.from(atob(data.picture.levels), c => c.charCodeAt(0));
+  const levels = Uint8Array.from(atob(data.picture.levels), c => c.charCodeAt(0)), peaks = data.picture.peaks;
   const canvas = element("canvas", { width: columns, height: rows });
   frame.append(canvas);
   const show = index => {
     const context = canvas.getContext("2d");
     const pixels = context.createImageData(columns, rows);
-    for (let cell = 0; cell < rows * columns; cell++) {
-      let sum = 0;
-      for (let layer = 0; layer < layers * heads; layer++) sum += levels[(layer * count + index) * rows * columns + cell];
-      pixels.data.set([214, 40, 40, 0.75 * sum / (layers * heads)], 4 * cell);
+    const sums = new Float32Array(rows * columns);
+    for (let part = 0; part < layers * heads; part++) {
+      const row = part * count + index;
+      for (let cell = 0; cell < sums.length; cell++) sums[cell] += peaks[row] * levels[row * sums.length + cell];
     }
+    const most = Math.max(...sums, 1e-9);
+    sums.forEach((sum, cell) => pixels.data.set([214, 40, 40, 190 * sum / most], 4 * cell));
     context.putImageData(pixels, 0, 0);
   };
   text.replaceChildren(...data.characters.map((character, index) => {

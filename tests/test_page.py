@@ -9,11 +9,16 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
+from ocrformer import VIEWS, DecodeOptions, OCRformer, attention_pictures
+from tests.conftest import writing_bundle
 from tests.serving import serving
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium installed")
+STRONGEST = """canvas => Math.max(...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
+    .filter((_, index) => index % 4 === 3))"""
+"""Opacity of the hottest place of a heat map."""
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
@@ -226,13 +231,28 @@ def test_hovering_a_character_shows_its_place(page):
     page.get_by_role("button", name="Where did it look?").click()
     page.wait_for_selector(".letter")
     page.hover(".letter:nth-child(3)")
-    painted = (
-        "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(v => v > 100)"
-    )
-    assert page.locator(".frame canvas").evaluate(painted)
+    assert page.locator(".frame canvas").evaluate(STRONGEST) == 190
     assert page.locator(".text mark.letter").count() > 0  # doubts are still marked
     assert page.locator(".frame img").get_attribute("src").startswith("data:")  # as the network saw it
     shot(page, "attention")
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_page_that_attend_writes_shows_it_too(browser, tmp_path, view):
+    written = OCRformer(writing_bundle()).attend(picture()["buffer"], DecodeOptions(mode="ctc"))
+    (tmp_path / "attention.html").write_text(attention_pictures.page(written), "utf-8")
+    opened = browser.new_page()
+    problems = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.goto(f"file://{tmp_path}/attention.html")
+    opened.select_option("#view", view if view != "characters" else "own")
+    opened.hover("#text button:nth-child(2)")
+    if view == "characters":
+        assert "rgba" in opened.locator("#text button:nth-child(1)").get_attribute("style")
+    else:
+        assert opened.locator("#heat").evaluate(STRONGEST) == 190
+    assert not problems
+    opened.close()
 
 
 def test_looking_can_be_tried_again(quiet_page, url):

@@ -207,13 +207,13 @@ class OCRformer:
         reading, columns = placed
         groups = self.charset.groups(reading.ids)
         log_probs = reading.log_probs / self.temperature
-        confidences = np.exp(log_probs)
+        confidences: list[float] = np.exp(log_probs).tolist()
         boxes: Sequence[Box | None] = [None] * len(groups)
         if options.boxes:
             middles = np.array([columns[start:end].mean() for _, start, end in groups])
             boxes = self._boxes(line, rows, [text for text, _, _ in groups], middles)
         characters = tuple(
-            Character(text, float(confidences[start:end].min()), box)
+            Character(text, min(confidences[start:end]), box)
             for (text, start, end), box in zip(groups, boxes, strict=True)
         )
         text = normalise(self.charset.decode(reading.ids))

@@ -34,7 +34,7 @@ class KVCache:
         """The cache of some batch rows, in the order given (repeats allowed, as beam search needs)."""
         if self.keys is None or self.values is None:
             return KVCache()
-        return KVCache(self.keys[rows], self.values[rows])
+        return KVCache(self.keys.index_select(0, rows), self.values.index_select(0, rows))
 
     def cut(self, length: int) -> None:
         """Forget all positions from this one on."""

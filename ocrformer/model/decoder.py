@@ -28,7 +28,8 @@ class Memory:
 
     def select(self, rows: Tensor) -> Memory:
         """Some batch rows, in the order given."""
-        return Memory([k[rows] for k in self.keys], [v[rows] for v in self.values], self.mask[rows])
+        keys, values = ([part.index_select(0, rows) for part in parts] for parts in (self.keys, self.values))
+        return Memory(keys, values, self.mask[rows])
 
     def float(self) -> Memory:
         """The same in single precision."""

@@ -1,19 +1,23 @@
 """Training runs of seconds: they learn, they resume bit for bit, they survive signals."""
 
 import csv
+import math
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import Timer
 from PIL import Image
 
 from ocrformer.model.network import load
+from ocrformer.training.module import LineModule
 from ocrformer.training.run import precision
-from tests.conftest import ROOT
+from tests.conftest import ROOT, TINY
 
 STEPS = 8
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -195,3 +199,18 @@ def test_a_typing_error_in_a_config_is_an_error(tmp_path):
     assert result.returncode == 2
     assert "encoder_leyers" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("steps", [1000, math.inf])
+def test_the_learning_rate_falls_by_the_end_of_the_time_given(monkeypatch, steps):
+    timer = Timer("00:00:01:40")
+    strategy = SimpleNamespace(broadcast=lambda share: share)
+    module = LineModule(TINY, warmup_steps=2)
+    module.trainer = SimpleNamespace(callbacks=[timer], strategy=strategy, estimated_stepping_batches=steps)
+    rates = []
+    for seconds in (0, 0, 50, 100, 120):
+        monkeypatch.setattr(timer, "time_elapsed", lambda seconds=seconds: seconds)
+        monkeypatch.setattr(timer, "time_remaining", lambda seconds=seconds: 100 - seconds)
+        (factor, _) = module.configure_optimizers()["lr_scheduler"]["scheduler"].lr_lambdas
+        rates.append(round(factor(0 if not rates else 10), 2))
+    assert rates[:2] == [0.5, 1.0] and 0.45 < rates[2] < 0.55 and rates[3:] == [0.01, 0.01]

@@ -210,4 +210,6 @@ def train(task: Task, material: Material, recipe: Recipe) -> Path:
     with ending_as_asked():
         trainer.validate(module, datamodule=data, verbose=False)
         trainer.fit(module, datamodule=data)
+        if trainer.global_step % every:  # its time was over
+            trainer.validate(module, datamodule=data, verbose=False)
     return best.replace(task.output / MODEL)  # only now: a run that was stopped leaves the model of an earlier one

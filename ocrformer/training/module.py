@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from torch import Tensor, nn
@@ -146,17 +147,21 @@ class LineModule(pl.LightningModule):
         return torch.where(replace & (inputs >= SPECIALS), noise.to(inputs.device), inputs)
 
     def configure_optimizers(self) -> Any:
-        """AdamW with decay on matrices; linear warm-up, then cosine."""
+        """AdamW with decay on matrices; linear warm-up, then cosine, to the last step or to the end of `max_time`."""
         matrices = [p for p in self.network.parameters() if p.ndim > 1]
         vectors = [p for p in self.network.parameters() if p.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         optimizer = AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.98), fused=True)
-        total = int(self.trainer.estimated_stepping_batches)
+        total = self.trainer.estimated_stepping_batches  # infinite where time alone is limited
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        timer = next((callback for callback in callbacks if isinstance(callback, Timer)), None)
 
         def factor(step: int) -> float:
             if step < self.warmup_steps:
                 return (step + 1) / self.warmup_steps
             progress = min(1.0, (step - self.warmup_steps) / max(1, total - self.warmup_steps))
+            if timer is not None:  # its time is the first process's, as weights must change alike in all
+                progress = max(progress, self.trainer.strategy.broadcast(_share_of_time(timer)))
             return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
 
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
@@ -206,6 +211,11 @@ class LineModule(pl.LightningModule):
         for logger in self.trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(path.stem, pil_to_tensor(sheet), self.global_step)
+
+
+def _share_of_time(timer: Timer) -> float:
+    elapsed, remaining = timer.time_elapsed(), timer.time_remaining()
+    return min(1.0, elapsed / max(1e-9, elapsed + remaining)) if remaining is not None else 0.0
 
 
 def _check_shares(**shares: float) -> None:

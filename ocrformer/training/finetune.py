@@ -108,6 +108,8 @@ class FinetuneModule(LineModule):
     Batch statistics of the pictures stay as they were learnt from millions of lines.
     """
 
+    hurries = False  # small steps learn less, and are averaged anyway: a hard font 25.6 to 24.7 % after 300 of 1,200
+
     def __init__(self, bundle: Bundle, recipe: Recipe) -> None:
         super().__init__(
             bundle.network.config, learning_rate=recipe.learning_rate, warmup_steps=max(20, recipe.steps // 20)

@@ -75,9 +75,8 @@ def inspect(samples: Sequence[Sample], charset: Charset, height: int) -> Inspect
             found.unreadable.append(str(error))
             continue
         found.heights.append(picture.shape[0])
-        pictures[hashlib.blake2b(repr(picture.shape).encode() + picture.tobytes(), digest_size=16).digest()].append(
-            index
-        )
+        content = repr(picture.shape).encode() + picture.tobytes()
+        pictures[hashlib.blake2b(content, digest_size=16).digest()].append(index)
         if frames_needed(sample.text, charset) > -(-line.shape[1] // STRIDE):
             found.cramped.append(index)
         elif line.shape[1] > MAX_WIDTH:

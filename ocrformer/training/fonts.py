@@ -172,7 +172,7 @@ def _drawn_syllables(font: ImageFont.FreeTypeFont, mapped: str, tofu: bytes) -> 
 
 
 def _capitals_only(font: ImageFont.FreeTypeFont, drawn: Collection[str]) -> bool:
-    """Whether lower-case letters are missing, or (small) capitals: same shape once scaled to one box."""
+    """Whether lower-case letters are missing, or (small) capitals: without ascenders, or capitals scaled to one box."""
     if not set("abdeghklqrtvxz") <= set(drawn):
         return True
     if _height(font, "bdhkl") < _ASCENT * _height(font, "xzv"):

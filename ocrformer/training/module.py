@@ -163,9 +163,8 @@ class LineModule(pl.LightningModule):
             if step < self.warmup_steps:
                 return (step + 1) / self.warmup_steps
             progress = min(1.0, (step - self.warmup_steps) / max(1, total - self.warmup_steps))
-            if (
-                timer is not None and self.hurries
-            ):  # its time is the first process's, as weights must change alike in all
+            if timer is not None and self.hurries:
+                # the first process's time: weights must change alike in all
                 progress = max(progress, self.trainer.strategy.broadcast(_share_of_time(timer)))
             return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
 

@@ -99,7 +99,7 @@ class DecodeOptions:
     boxes: bool = False
     beam_width: int = 4
     second_look: bool = True
-    batch_pixels: int = 16384
+    batch_pixels: int = 32768
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

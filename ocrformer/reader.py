@@ -31,6 +31,7 @@ from ocrformer.second_look import second_looks
 from ocrformer.workers import Workers
 
 _MANY = 256  # lines after which memory is given back
+_TOGETHER = 32  # pictures that a thread prepares at a time
 
 
 def weights_path(name_or_path: str | os.PathLike[str]) -> Path:
@@ -136,7 +137,7 @@ class OCRformer:
         """
         if is_one_picture(images):
             raise TypeError("read takes a list of pictures, not one: read([picture])")
-        return self.read_prepared(self._workers.map(self.prepare, images), options)
+        return self.read_prepared(self._workers.map(self.prepare, images, together=_TOGETHER), options)
 
     def read_prepared(self, lines: Sequence[Pixels], options: DecodeOptions | None = None) -> list[Line]:
         """Read lines that `prepare` made, in order; the same line gives the same text alone and in any batch."""

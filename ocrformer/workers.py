@@ -44,14 +44,24 @@ class Workers:
         self._owner = 0
         self._lock = Lock()
 
-    def map(self, work: Callable[[Job], Result], jobs: Iterable[Job]) -> list[Result]:
-        """Results of all jobs, in order; the first job is begun first."""
+    def map(self, work: Callable[[Job], Result], jobs: Iterable[Job], *, together: int = 1) -> list[Result]:
+        """Results of all jobs, in order; the first job is begun first.
+
+        Args:
+            work: What is done with each.
+            jobs: Any number.
+            together: So many at most are handed to a thread at once: handing over takes longer than small jobs.
+        """
+        jobs = list(jobs)
         if self.count == 1:
             return [work(job) for job in jobs]
         with self._lock:
             if self._owner != os.getpid():  # first use, or a fork, which copies no threads
                 self._owner, self._executor = os.getpid(), _one_core_threads(self.count)
-        return list(self._executor.map(work, jobs))
+        size = max(1, min(together, len(jobs) // self.count))
+        portions = (jobs[start : start + size] for start in range(0, len(jobs), size))
+        done = self._executor.map(lambda portion: [work(job) for job in portion], portions)
+        return [result for results in done for result in results]
 
 
 def _one_core_threads(count: int) -> ThreadPoolExecutor:

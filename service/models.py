@@ -29,8 +29,8 @@ Result = Line | ImageError
 
 logger = logging.getLogger("ocrformer.service")
 
-_COLUMNS = 4  # times what goes through the network at once that is read before the clock is looked at,
-_STEPWISE = 1 / 8  # or this share of it, in the modes that write step by step
+_COLUMNS = 2  # times what goes through the network at once that is read before the clock is looked at,
+_STEPWISE = 1 / 16  # or this share of it, in the modes that write step by step
 _WARM = [np.full((32, 256), 255, np.uint8)]  # the first reading is slow: nobody should wait for it
 _reader: OCRformer | None = None  # of a model process
 

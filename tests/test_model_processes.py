@@ -62,7 +62,7 @@ def test_models_read_what_the_reader_reads_and_outlive_a_death(tmp_path, count):
 
 
 def test_lines_that_nobody_waits_for_any_more_are_not_read(monkeypatch):
-    monkeypatch.setattr("service.models._COLUMNS", 0.01)  # a portion for each line
+    monkeypatch.setattr("service.models._COLUMNS", 1 / DecodeOptions.batch_pixels)  # a portion for each line
     reader = OCRformer(tiny_bundle(seed=2))
     pictures = [("line.png", as_png(np.zeros((32, 200), np.uint8)))] * 3
     now = iter((0.0, 5.0, 11.0))

@@ -14,6 +14,16 @@ def test_results_keep_the_order_of_the_jobs():
     assert Workers(3).map(lambda n: n * n, range(50)) == [n * n for n in range(50)]
 
 
+@pytest.mark.parametrize("jobs", [0, 1, 2, 7, 64, 65])
+def test_jobs_handed_over_together_keep_their_order(jobs):
+    assert Workers(2).map(lambda n: n * n, range(jobs), together=32) == [n * n for n in range(jobs)]
+
+
+def test_few_jobs_are_handed_to_all_threads():
+    both = threading.Barrier(2)  # broken after a while if one thread is given both
+    assert sorted(Workers(2).map(lambda _: both.wait(timeout=10), range(2), together=32)) == [0, 1]
+
+
 def test_workers_use_one_core_and_callers_keep_theirs():
     before = torch.get_num_threads()
     try:

@@ -1,4 +1,4 @@
-"""A callback for tests: the process sends itself a signal after a number of steps."""
+"""A callback for tests: the first process sends itself a signal after a number of steps."""
 
 import os
 from typing import Any
@@ -13,5 +13,5 @@ class StopAt(pl.Callback):
         self.step, self.signal = step, signal
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.global_step == self.step:
+        if trainer.global_step == self.step and trainer.is_global_zero:
             os.kill(os.getpid(), self.signal)

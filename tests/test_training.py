@@ -161,6 +161,21 @@ def test_two_processes_train_one_model(tmp_path, fonts):
     assert list(tmp_path.rglob("worst-unseen-fonts.png"))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["term", "int"])
+def test_two_processes_end_together_when_one_is_asked_to(tmp_path, fonts, number):
+    stop = [
+        "--trainer.callbacks+=tests.stop.StopAt",
+        "--trainer.callbacks.step=4",
+        f"--trainer.callbacks.signal={number:d}",
+    ]
+    stop += ["--trainer.callbacks+=lightning.pytorch.callbacks.ModelCheckpoint", "--trainer.callbacks.save_last=true"]
+    stop += [f"--trainer.callbacks.dirpath={tmp_path}/saved", "--trainer.callbacks.save_on_exception=true"]
+    result = train(tmp_path, fonts, "--trainer.devices", "2", "--trainer.strategy", "ddp", *stop)
+    assert result.returncode == 143, result.stderr[-2000:]
+    (last,) = (tmp_path / "saved").glob("last*.ckpt")
+    assert torch.load(last, weights_only=True)["global_step"] == 4
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_is_complete_and_accepted(config):
     result = subprocess.run(

@@ -20,11 +20,12 @@ from ocrformer.model.backbone import inside
 from ocrformer.model.network import STRIDE, Bundle, save
 from ocrformer.training.batches import Buckets, LabelledBatch
 from ocrformer.training.data import one_thread
+from ocrformer.training.ending import ending_as_asked
 from ocrformer.training.losses import drift
 from ocrformer.training.material import Material, Task, drawn
 from ocrformer.training.mixture import MixedLines, MixedSampler, to_mixed_batch
 from ocrformer.training.module import LineModule
-from ocrformer.training.run import Averaging, LineProgress, ending_as_asked, precision
+from ocrformer.training.run import Averaging, LineProgress, precision
 
 MODEL = "model.safetensors"
 """Name of the fine-tuned weights in the output folder."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,13 +11,13 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar, WeightAveraging
 from lightning.pytorch.cli import LightningCLI
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from ocrformer.display import as_picture
 from ocrformer.hardware import fast_bfloat16
 from ocrformer.model.network import save
 from ocrformer.training.batches import LabelledBatch
 from ocrformer.training.data import LineData
+from ocrformer.training.ending import EndingTogether, ending_as_asked
 from ocrformer.training.fonts import coverage
 from ocrformer.training.module import LineModule
 from ocrformer.training.sheet import contact_sheet
@@ -143,15 +141,6 @@ class TrainCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
 
-@contextmanager
-def ending_as_asked() -> Iterator[None]:
-    """Exit with status 143 if the process is asked to end (SIGTERM), which Lightning alone would call success."""
-    try:
-        yield
-    except SIGTERMException:
-        sys.exit(143)
-
-
 def main(arguments: Sequence[str]) -> None:
     """Train as the YAML files and options say.
 
@@ -172,7 +161,7 @@ def main(arguments: Sequence[str]) -> None:
                 "num_sanity_val_steps": 0,
                 "precision": precision(),
                 "gradient_clip_val": 1.0,
-                "callbacks": [Preview()],
+                "callbacks": [Preview(), EndingTogether()],
             },
             auto_configure_optimizers=False,
         )

@@ -25,6 +25,7 @@ DAMAGE = (
     ValueError,
     zlib.error,
     lzma.LZMAError,
+    IndexError,  # of zipfile, where a member has no name
 )
 """What reading a damaged archive may raise."""
 

@@ -10,6 +10,8 @@ from PIL import Image
 
 from ocrformer.image import PAPER, Pixels
 
+_WEBP = 16_383  # columns that it can hold
+
 
 def as_picture(line: Pixels) -> Image.Image:
     """A prepared line, dark on light."""
@@ -20,5 +22,6 @@ def as_picture(line: Pixels) -> Image.Image:
 def picture_url(line: Pixels) -> str:
     """The same as a data URL."""
     buffer = io.BytesIO()
-    as_picture(line).save(buffer, "WEBP", quality=60)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    form = "webp" if line.shape[1] <= _WEBP else "png"
+    as_picture(line).save(buffer, form, quality=60)
+    return f"data:image/{form};base64," + base64.b64encode(buffer.getvalue()).decode()

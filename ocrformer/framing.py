@@ -14,6 +14,7 @@ _LONG = 4  # times as long as high: shorter print may be a hyphen or a lone lett
 _DENSE = 0.8  # share of the rows between its first and its last that hold print, at least: rules have gaps between them
 _FILLED = 0.3  # likewise of columns: specks have wider ones
 _ENOUGH = 256  # rows by which heights are judged where there are more
+_SHORT = 0.8  # share of a picture's width that a short line takes at most
 _MARGIN = 0.25  # heights of the print that are left above and below it
 
 
@@ -57,11 +58,17 @@ def framed(line: npt.NDArray[np.uint8], height: int) -> tuple[npt.NDArray[np.uin
 
 
 def _level(grey: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
-    """The rows that run from end to end beside the line, and where the first of them is in each column, (W,)."""
+    """The rows that run from end to end beside the line, and where the first of them is in each column, (W,).
+
+    A short line in a wide picture ends where its print does.
+    """
     course = course_of(grey)
     if course:
         tops = len(grey) * course.depths(grey.shape[1])
-        level = followed(grey, tops, len(grey) - round(tops.max()))
+        columns = _printed(grey, axis=0)
+        beside = tops[columns[0] : columns[-1] + 1] if 0 < _extent(columns) < _SHORT * len(tops) else tops
+        tops = tops - beside.min()
+        level = followed(grey, tops, len(grey) - round(np.ptp(beside)))
         if _is_print(level):
             return level, tops
     return grey, np.zeros(grey.shape[1])

@@ -51,6 +51,10 @@ def csv_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
     for number, row in rows[1 if named else 0 :]:
         if len(row) <= max(name, text):
             raise DatasetError(f"{table}:{number}: expected a file and a text, found {row!r}")
+        if len(row) > (len(heading) if named else 2):
+            raise DatasetError(
+                f'{table}:{number}: too many cells; put a text that holds commas in quotes: "Hello, world"'
+            )
         yield row[name], row[text]
 
 

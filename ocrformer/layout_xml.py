@@ -59,7 +59,8 @@ def _alto_lines(root: ET.Element) -> tuple[str, list[tuple[str, Corners]]]:
         raise ValueError(f"its places are in {unit}, and only pixels say which part of the picture they mean")
     if sum(page.find(".//TextLine") is not None for page in root.iter("Page")) > 1:
         raise ValueError("it describes several pages, and names one picture: make a file of each")
-    lines = [(_alto_text(line), _around(_alto_place(line))) for line in root.iter("TextLine")]
+    texts = [(text, line) for line in root.iter("TextLine") if (text := _alto_text(line))]
+    lines = [(text, _around(_alto_place(line))) for text, line in texts]
     return root.findtext("Description/sourceImageInformation/fileName", ""), lines
 
 

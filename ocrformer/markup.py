@@ -14,6 +14,7 @@ MARKUPS = ("hocr", "alto", "page")
 """Formats of this module."""
 
 _CONTROL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # not allowed in XML 1.0
+_LAST = 253_402_300_799  # seconds from 1970 to the end of the year 9999
 _ALTO = "http://www.loc.gov/standards/alto/ns-v4#"
 _PAGE = "http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15"
 
@@ -130,7 +131,7 @@ def _page(rows: Sequence[Row], characters: bool) -> ET.Element:
     root = ET.Element("PcGts", xmlns=_PAGE)
     metadata = ET.SubElement(root, "Metadata")
     ET.SubElement(metadata, "Creator").text = "OCRformer"
-    date = datetime.fromtimestamp(row.modified // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    date = datetime.fromtimestamp(min(row.modified // 1_000_000_000, _LAST), UTC).strftime("%Y-%m-%dT%H:%M:%S")
     for name in ("Created", "LastChange"):  # of the image: equal runs give equal files
         ET.SubElement(metadata, name).text = date
     size = {"imageWidth": str(row.width), "imageHeight": str(row.height)}

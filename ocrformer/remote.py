@@ -45,7 +45,7 @@ def remote(url: str) -> tuple[Any, str]:
 
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - drivers connect here, and raise whatever their libraries do
         raise SourceError(f"{url}: cannot open this kind of storage ({error})") from None
     return filesystem, path
 
@@ -74,15 +74,19 @@ def listed(url: str, *, recursive: bool) -> list[Found]:
             facts = sorted(filesystem.find(path, maxdepth=None if recursive else 1, detail=True).items())
         else:
             facts = [(path, filesystem.info(path))]
-    return [
-        Found(
-            filesystem.unstrip_protocol(name),
-            name.removeprefix(path).lstrip("/"),
-            int(of.get("size") or 0),
-            _modified(of),
-        )
-        for name, of in facts
-    ]
+    found = []
+    for name, of in facts:
+        relative = name.removeprefix(path).lstrip("/")
+        address = _below(url, relative) if name.startswith(path) else filesystem.unstrip_protocol(name)
+        found.append(Found(address, relative, int(of.get("size") or 0), _modified(of)))
+    return found
+
+
+def _below(url: str, relative: str) -> str:
+    """URL of what lies below another, with its host and all storage that it lies in (`zip://folder::s3://...`)."""
+    outer, chain, inner = url.partition("::")
+    between = "/" if relative and not outer.endswith("/") else ""
+    return f"{outer}{between}{relative}{chain}{inner}"
 
 
 @contextmanager

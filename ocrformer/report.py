@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class Report:
         self._count = itertools.count()
         self._kept: list[tuple[float, int, dict[str, Any]]] = []
         self._rows_seen = self._items = self._items_before = self._first_new = 0
+        self._before = Summary()
 
     def add(self, results: Sequence[Result]) -> None:
         """Take lines that are more doubtful than those kept."""
@@ -59,6 +61,7 @@ class Report:
             kept = [(-s, next(self._count), dict(row)) for s, row in zip(sure, before["rows"], strict=True)]
             self._rows_seen = len(kept) + int(before["omitted"])
             self._items = self._items_before = int(before["pictures"])
+            self._before = Summary(Counter(before["statuses"]), float(before["confidence"]))
         except (ValueError, TypeError, LookupError, OSError):
             raise OutputError(f"{page}: is no report to go on with; name another file, or --overwrite it") from None
         self._kept, self._first_new = kept, len(kept)
@@ -74,11 +77,15 @@ class Report:
         kept = [one for one in self._kept if one[1] >= self._first_new or one[2]["file"] not in again]
         rows = [record for _, _, record in sorted(kept, key=lambda one: (-one[0], one[1]))]
         counts = {"pictures": self._items, "omitted": self._rows_seen - len(self._kept), "lacking": lacking}
-        return fill("report.html", {"summary": str(summary), **counts, "rows": rows})
+        total = self._before + summary
+        said = {"summary": total.counts if self._items_before else str(summary)}  # the rate is of one run
+        parts = {"statuses": total.statuses, "confidence": total.confidence}
+        return fill("report.html", said | counts | parts | {"rows": rows})
 
     def _record(self, row: Row, line: Pixels | None) -> dict[str, Any]:
         record = as_record(row)
         record["characters"] = [[c.text, round(c.confidence, 3)] for c in row.line.characters] if row.line else []
         record["image"] = picture_url(line) if line is not None else None
-        record["label"] = record["file"] if is_url(row.file) else os.path.relpath(record["file"], self.folder)
+        named_alike = is_url(row.file) or not row.file
+        record["label"] = row.file if named_alike else os.path.relpath(row.file, self.folder)
         return record

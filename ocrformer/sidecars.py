@@ -12,7 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ocrformer.archives import is_tar, is_zip
 from ocrformer.journal import OutputError, differences, make_ready, occupied, put
+from ocrformer.magic import looks_like_image
 from ocrformer.outputs import SUFFIXES, as_document
 from ocrformer.remote import is_url
 from ocrformer.sources import Item
@@ -72,13 +74,24 @@ class SidecarWriter:
 
     def _refusal(self, item: Item, target: str) -> str | None:
         this = item.name, zlib.crc32(item.data or b"")  # an archive may hold several members of one name
-        other = self._taken.setdefault(target, this)
+        other = self._taken.get(target, this)
         if other != this:
             return f"{target} is for {other[0]} already; read it into another folder"
+        reason = None if target in self._taken else self._in_the_way(item, target)
+        if not reason:
+            self._taken[target] = this
+        return reason
+
+    def _in_the_way(self, item: Item, target: str) -> str | None:
+        """Why the files of an item may not be written."""
         try:
             present = [file for file in self._alternatives(item, target) if occupied(file)]
-        except OSError as error:
-            return f"cannot write {target} ({error.strerror})"
+            for file in present:
+                spare(file)
+        except OutputError as error:
+            return str(error)
+        except (OSError, ValueError) as error:  # ValueError: a null character in the name
+            return f"cannot write {target!r} ({getattr(error, 'strerror', None) or error})"
         if not present or self.overwrite:
             return None
         if not self.resumed:
@@ -97,12 +110,16 @@ class SidecarWriter:
         if not self.resumed or item.error is not None or is_url(target):
             return False
         beside = Path(target).parent
-        names, settings = self._past(beside / _JOURNAL).done.get((self._version(item), self.form), ([], {}))
+        done = self._past(beside / _JOURNAL).done
+        names, settings, failed = done.get((self._version(item), self.form), ([], {}, 0))
         if not names or not all((beside / name).is_file() for name in names):
             return False
         if settings != self._settings and not self.overwrite:
             raise OutputError(f"{target}: made with other options ({differences(settings, self._settings)})")
-        return settings == self._settings
+        if settings != self._settings:
+            return False
+        self.failed += failed
+        return True
 
     def _version(self, item: Item) -> str:
         """Name, size and time of change; the same from wherever the image is named."""
@@ -121,9 +138,12 @@ class SidecarWriter:
         """
         documents = [self._documents(result) for result in results]
         with suppress(OutputError):  # then the files cannot be written either, which says so
-            self._note((None, files) for files in documents)
-        made = zip(results, documents, strict=True)
-        self._note((self._version(result.item), files) for result, files in made if self._put(result, files))
+            self._note((None, files, 0) for files in documents)
+        failed = [sum(row.error is not None for row in result.rows) for result in results]
+        made = zip(results, documents, failed, strict=True)
+        self._note(
+            (self._version(result.item), files, lost) for result, files, lost in made if self._put(result, files)
+        )
 
     def _documents(self, result: Result) -> dict[str, str]:
         """Contents of the files of an item; none where nothing could be read."""
@@ -144,18 +164,19 @@ class SidecarWriter:
             return False
         return True
 
-    def _note(self, entries: Iterable[tuple[str | None, Mapping[str, str]]]) -> None:
-        """Add versions of images, or None, and their files to the journals that lie beside these.
+    def _note(self, entries: Iterable[tuple[str | None, Mapping[str, str], int]]) -> None:
+        """Add versions of images, or None, their files and how many pages failed to the journals that lie beside these.
 
         Raises:
             OutputError: If there cannot be a journal.
         """
         notes: dict[Path, str] = defaultdict(str)
-        for version, files in entries:
+        for version, files, failed in entries:
             if files and not is_url(next(iter(files))):
                 names = json.dumps([Path(target).name for target in files])
                 settings = json.dumps(self._settings if version else {})
-                notes[Path(next(iter(files))).parent / _JOURNAL] += f"[{version or 'null'}, {names}, {settings}]\n"
+                note = f"[{version or 'null'}, {names}, {settings}, {failed}]\n"
+                notes[Path(next(iter(files))).parent / _JOURNAL] += note
         for journal, lines in notes.items():
             make_ready(str(journal))
             with journal.open("a", encoding="utf-8") as file:
@@ -165,27 +186,46 @@ class SidecarWriter:
         """Nothing comes last."""
 
 
+def spare(target: str) -> None:
+    """Leave pictures and archives alone, which are there to be read.
+
+    Raises:
+        OutputError: If the target is one.
+    """
+    if is_url(target) or not Path(target).is_file():
+        return
+    with Path(target).open("rb") as file:
+        head = file.read(512)
+    if looks_like_image(head[:16]) or is_zip(head) or is_tar(target, head):
+        raise OutputError(f"{target}: is a picture or an archive; name another file")
+
+
 @dataclass
 class _Past:
     """What a journal tells of earlier runs.
 
     Attributes:
         names: Of all files that they wrote, or were about to write.
-        done: Names of the files of each version of an image in each format, and the settings they were made with.
+        done: Names of the files of each version of an image in each format, the settings they were made with, and how
+            many of its pages failed.
     """
 
     names: set[str] = field(default_factory=set)
-    done: dict[tuple[str, str], tuple[list[str], dict[str, Any]]] = field(default_factory=dict)
+    done: dict[tuple[str, str], tuple[list[str], dict[str, Any], int]] = field(default_factory=dict)
 
 
 def _past(journal: Path) -> _Past:
     past = _Past()
     for line in journal.read_text("utf-8", "replace").splitlines() if journal.is_file() else ():
         try:
-            version, names, settings = json.loads(line)
+            version, names, settings, failed = json.loads(line)
             past.names.update(map(str, names))
             if version is not None:
-                past.done[json.dumps(version), str(settings["format"])] = [str(name) for name in names], settings
+                past.done[json.dumps(version), str(settings["format"])] = (
+                    [str(name) for name in names],
+                    settings,
+                    int(failed),
+                )
         except (ValueError, TypeError, LookupError):  # half a line, at a kill
             continue
     return past

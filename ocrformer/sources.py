@@ -182,7 +182,7 @@ def _find_remote(url: str, recursive: bool) -> Iterator[Item | str]:
             continue
         item = Item(found.name, found.relative or Path(found.name).name, found.size, found.modified)
         try:
-            head = content(found.name, _HEAD) if found.relative else b""  # what is named is fetched once
+            head = content(found.name, _HEAD) if found.relative else b""  # what is named is looked at when it is read
             if is_zip(head) or found.name.lower().endswith(ARCHIVES):
                 yield replace(item, error=f"{item.name}: archives are read from local files only; copy it here")
             else:

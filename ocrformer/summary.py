@@ -39,9 +39,18 @@ class Summary:
         """Images that could not be read."""
         return self.statuses["failed"]
 
-    def __str__(self) -> str:
-        """One line: read, empty, suspect, failed, mean confidence, rate."""
+    def __add__(self, later: Summary) -> Summary:
+        """Both runs together."""
+        return Summary(self.statuses + later.statuses, self.confidence + later.confidence)
+
+    @property
+    def counts(self) -> str:
+        """One line: read, empty, suspect, failed, mean confidence."""
         read = self.statuses.total() - self.failed
         mean = self.confidence / read if read else 0.0
         counts = f"read {read:,}, of these empty {self.statuses['empty']:,} and suspect {self.statuses['suspect']:,}"
-        return f"{counts}; failed {self.failed:,}; mean confidence {mean:.3f}; {self.rate:,.0f} images/s"
+        return f"{counts}; failed {self.failed:,}; mean confidence {mean:.3f}"
+
+    def __str__(self) -> str:
+        """The same, and the rate."""
+        return f"{self.counts}; {self.rate:,.0f} images/s"

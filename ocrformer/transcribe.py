@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from ocrformer.config import DecodeOptions
 from ocrformer.image import ImageError, Pixels, load_pages, prepare_whole
 from ocrformer.line import Line, doubted
-from ocrformer.remote import is_url
+from ocrformer.remote import SourceError, is_url
 from ocrformer.rows import Row
 from ocrformer.sources import Item
 
@@ -58,8 +58,8 @@ def decode(item: Item, height: int) -> list[Decoded]:
     except ImageError as error:
         lost = f"; page {len(decoded) + 1} and those after it are lost" if decoded else ""
         decoded.append(Decoded(item.name, None, error=f"{error}{lost}"))
-    except OSError as error:
-        reason = f"{item.name}: cannot open file ({error.strerror or error})"
+    except (OSError, SourceError) as error:
+        reason = f"{item.name}: cannot open file ({getattr(error, 'strerror', None) or error})"
         decoded.append(Decoded(item.name, None, error=reason, reached=False))
     if len(decoded) > 1:
         return [replace(one, name=f"{one.name}#{number}") for number, one in enumerate(decoded, 1)]

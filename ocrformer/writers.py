@@ -8,13 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from ocrformer.archives import is_tar, is_zip
 from ocrformer.journal import JournalWriter, OutputError, make_ready, occupied, put
-from ocrformer.magic import looks_like_image
 from ocrformer.outputs import ROW_FORMATS, as_document, as_row, header
 from ocrformer.remote import is_url
 from ocrformer.rows import Row
-from ocrformer.sidecars import SidecarWriter
+from ocrformer.sidecars import SidecarWriter, spare
 from ocrformer.sources import Item
 from ocrformer.transcribe import Result
 
@@ -195,20 +193,6 @@ def _one_file(to: Destination, output: str) -> DocumentWriter | JournalWriter:
         if not (to.resume and to.overwrite):
             raise
         return begin(resume=False)  # what cannot be gone on with is replaced
-
-
-def spare(target: str) -> None:
-    """Leave pictures and archives alone, which are there to be read.
-
-    Raises:
-        OutputError: If the target is one.
-    """
-    if is_url(target) or not Path(target).is_file():
-        return
-    with Path(target).open("rb") as file:
-        head = file.read(512)
-    if looks_like_image(head[:16]) or is_zip(head) or is_tar(target, head):
-        raise OutputError(f"{target}: is a picture or an archive; name another file")
 
 
 def _opened(path: str) -> IO[str]:

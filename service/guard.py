@@ -91,6 +91,8 @@ class Guard:
     async def _handle(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, exchange: _Exchange) -> None:
         if not self._allowed(scope["path"], headers):
             self._rejected("unauthorized")
+            if b"expect" not in headers:
+                await self._drain(receive)
             await exchange.refuse(401, "unauthorized", "send the API key as `Authorization: Bearer KEY` or `X-API-Key`")
         elif _declared_length(headers) > self._max_body:
             self._rejected("body_too_large")

@@ -50,7 +50,7 @@ async def parse(request: Request, max_images: int) -> Upload:
     Raises:
         RequestError: If it is malformed, holds no image, or too many.
     """
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise RequestError(415, "unsupported_encoding", "compressed bodies are not unpacked: send it as it is")
     known = _OF_ATTENTION if request.url.path == "/attention" else _OPTIONS
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()

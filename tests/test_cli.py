@@ -81,7 +81,7 @@ def test_fail_fast_stops_at_the_first(model, images, tmp_path):
         (["none.png"], "no such file"),
         ([".", "--output", "x", "--sidecars"], "choose one of"),
         ([".", "--mode", "psychic"], "Invalid value"),
-        ([".", "--resume"], "--resume needs"),
+        (["samples", "--resume"], "--resume needs"),
         ([".", "--charset", "α"], "not in the model's charset: 'α'"),
         ([".", "--charset", "\u200b"], "the allowed characters are none"),
         (["samples", "--characters", "-f", "csv"], "csv has no room for --characters"),

@@ -148,7 +148,7 @@ def test_missing_places_and_pictures(tmp_path):
          b"</Unicode></TextEquiv></TextLine></Page></PcGts>", "places of its lines cannot be used"),
         ("page.xml", b'<PcGts><Page imageFilename="a.png"><TextLine><Coords points=""/><TextEquiv><Unicode>x'
          b"</Unicode></TextEquiv></TextLine></Page></PcGts>", "places of its lines cannot be used"),
-        ("page.xml", b'<alto><TextLine HPOS=""/></alto>', "places of its lines cannot be used"),
+        ("page.xml", b'<alto><TextLine HPOS=""><String CONTENT="a"/></TextLine></alto>', "places of its lines cannot be used"),
         ("page.xml", b'<alto><TextLine><String CONTENT="x"/></TextLine></alto>', "places of its lines cannot be used"),
         ("page.xml", b"<alto>" + 2 * b'<Page><TextLine HPOS="1"/></Page>' + b"</alto>", "describes several pages"),
         ("labels.jsonl", b'{"file": "a.png", "text": ["x"]}', "expected an object"),

@@ -14,7 +14,7 @@ from ocrformer.training import phrases, render, text, values
 from ocrformer.training.data import SyntheticConfig, voices_of
 from ocrformer.training.fonts import FontBook, _capitals_only, find_font_files, font_places, load_faces, open_font
 from ocrformer.training.text import TextSource
-from ocrformer.training.typeset import Style, _in_capitals, draw_style
+from ocrformer.training.typeset import Style, draw_style, in_capitals
 
 CHARSET = Charset.default()
 MIXTURES = [text.DOCUMENT, text.RECEIPT, text.SCREEN]
@@ -190,7 +190,7 @@ def test_lone_marks_are_drawn(source):
 
 
 def test_small_capitals_are_none_that_a_charset_may_lack():
-    assert _in_capitals("été of α, γ and ÿ, ß") == "ÉTÉ OF α, γ AND ÿ, ß"
+    assert in_capitals("été of α, γ and ÿ, ß") == "ÉTÉ OF α, γ AND ÿ, ß"
 
 
 def test_equal_cells(faces):

@@ -56,7 +56,14 @@ def check(path: str, model: str, sheet: str | None) -> None:
 
 @data.command()
 @click.argument("path")
-@click.option("-o", "--output", required=True, metavar="DIR", help="Gets one folder of labelled lines per condition.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Gets one folder of labelled lines per condition.",
+)
 @click.option("--lines", type=click.IntRange(1), default=100, show_default=True, help="How many, spread over PATH's.")
 @plainly()
 def distort(path: str, output: str, lines: int) -> None:
@@ -68,5 +75,8 @@ def distort(path: str, output: str, lines: int) -> None:
     need("cv2", "train")
     from ocrformer.training.conditions import distort as written
 
-    for name, number in written(path, Path(output), lines):
-        click.echo(f"{name}: {number} lines")
+    try:
+        for name, number in written(path, Path(output), lines):
+            click.echo(f"{name}: {number} lines")
+    except OSError as error:
+        raise click.UsageError(f"cannot write {error.filename or output} ({error.strerror or error})") from None

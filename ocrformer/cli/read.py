@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import itertools
 import os
 import signal
 import sys
@@ -124,12 +125,16 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
     reader = _reader(options)
     decode = _decode_options(reader, options, boxes=options["characters"] or form in ("hocr", "alto", "page"))
     report = report_for(options, resumed=options["resume"])
+    summary = Summary()
+    items = find(places, recursive=options["recursive"], pass_over=summary.pass_over)
+    first = next(items, None)
+    if first is None:  # before anything is replaced
+        within = "" if options["recursive"] else "; --recursive looks into folders within folders"
+        raise SourceError(f"{places[0] if places else 'the list'}: no pictures there{within}")
     writer = writer_for(form, places, options)  # last: it opens files
     if not writer.resumed:
         report = report_for(options, resumed=False)
-    summary = Summary()
-    items = find(places, recursive=options["recursive"], pass_over=summary.pass_over)
-    windows = Windows(map(writer.admit, items), writer.is_done)
+    windows = Windows(map(writer.admit, itertools.chain([first], items)), writer.is_done)
     with _engine(reader, decode, options) as engine, progress(places, options["recursive"]) as bar:
         advance = advancing(bar, windows, summary)
         for results in engine.run(windows):
@@ -152,9 +157,6 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
         again = "--resume goes on" if writer.resumable else "what was read until then is written"
         click.echo(f"interrupted; {again}", err=True)
         return 128 + stopped[0]
-    if not summary.statuses.total() + windows.skipped:
-        within = "" if options["recursive"] else "; --recursive looks into folders within folders"
-        raise SourceError(f"{places[0] if places else 'the list'}: no pictures there{within}")
     return 1 if summary.failed or writer.failed else 0
 
 

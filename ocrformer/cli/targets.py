@@ -59,14 +59,15 @@ def writer_for(form: str, places: list[str], options: dict[str, Any]) -> Writer:
         OutputError: If they contradict each other, or something would be replaced that may not be.
     """
     from ocrformer.journal import OutputError, make_ready, occupied
-    from ocrformer.writers import open_writer, spare
+    from ocrformer.sidecars import spare
+    from ocrformer.writers import open_writer
 
     report, output = options["report"], options["output"]
     for target in filter(None, (report, output)):
         apart(target, *places, options["model"], options["runtime"], within=False)  # rows may lie beside pictures
     if report:
         make_ready(report)
-        if output and Path(report).absolute() == Path(output).absolute():
+        if output and Path(report).resolve() == Path(output).resolve():
             raise OutputError(f"{report}: --output and --report must be two files")
         if options["resume"] and is_url(report):
             raise OutputError(f"{report}: --resume goes on with a --report on this machine alone")

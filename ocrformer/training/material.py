@@ -103,7 +103,7 @@ def gather(task: Task) -> Material:
     samples = [sample for place in task.data for sample in load_samples(place)]
     texts = [read_text(path) for path in text_files(task.text)]
     before = load(weights_path(task.init))
-    bundle = grow(copy.deepcopy(before), "".join([*(sample.text for sample in samples), *texts]))
+    bundle = grow(copy.deepcopy(before), "\n".join([*(sample.text for sample in samples), *texts]))
     general = load_faces(font_places(task.general_fonts), bundle.charset)
     replay = LineFactory(_replayed(before.charset, general, task.general_text), before.network.config.height)
     own_faces = load_faces(task.fonts, bundle.charset, exclude=(), required=OWN) if task.fonts else []
@@ -116,6 +116,8 @@ def _replayed(charset: Charset, faces: list[Face], places: Sequence[str]) -> lis
     """What the model was trained on, Korean too where it reads it and there are fonts for it."""
     korean = _KOREAN if charset.reads_hangul and any(face.syllables for face in faces) else 0.0
     latin, hangul = ([str(file) for file in files] for files in _by_script(text_files(places)))
+    if charset.reads_hangul and hangul and not korean:
+        raise FontError(f"{hangul[0]} is Korean, and no font has Hangul: name one that does with --general-fonts")
     return voices_of(SyntheticConfig(text=latin, korean=korean, korean_text=hangul), charset, faces)
 
 

@@ -26,7 +26,7 @@ from ocrformer.training.ink import (
     window,
 )
 from ocrformer.training.layouts import Layout
-from ocrformer.training.typeset import Run, Style, draw_style
+from ocrformer.training.typeset import Run, Style, draw_style, in_capitals
 
 _SUBSTITUTES = {
     "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "‚": ",", "—": "-", "–": "-", "…": "...", "•": "-",
@@ -40,7 +40,7 @@ _LEGIBLE = 0.66  # likeness to the clean ink under which print is spoilt
 def drawable(text: str, face: Face) -> str:
     """The text with what the face lacks replaced by its plain form, syllables by others that it has, or left out."""
     if face.capitals_only:
-        text = text.upper()
+        text = in_capitals(text)
     if set(text) <= face.characters:
         return text
     return "".join(c if _has(face, c) else _substitute(c, face) for c in text).strip()

@@ -18,6 +18,7 @@ _STRAIGHT = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "—"
 _LATIN1_LANGUAGES = ("fr", "de", "es", "it", "pt", "nl", "sv", "da", "nb", "fi")
 _EMPHASIS = re.compile(r"(?<!\w)([_*])(\w[^_*]{0,300}?)\1(?!\w)")
 _VOCABULARY = 30_000
+_LONGEST = 40  # characters of what is still kept whole as a word
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,13 @@ class Prose:
         self.text = text
 
     def draw(self, rng: Random, length: int) -> str:
-        """About `length` characters, whole words."""
+        """About `length` characters; whole words, but where they have no end."""
         start = rng.randrange(max(1, len(self.text) - length))
-        start = self.text.rfind(" ", 0, start + 1) + 1
-        end = self.text.find(" ", start + length)
-        return self.text[start : end if end > 0 else None]
+        space = self.text.rfind(" ", max(0, start - _LONGEST), start + 1)
+        start = space + 1 if space >= 0 or start <= _LONGEST else start
+        end = start + length
+        space = self.text.find(" ", end, end + _LONGEST)
+        return self.text[start : space if space > 0 else None if end + _LONGEST >= len(self.text) else end]
 
 
 class TextSource:

@@ -13,6 +13,8 @@ from ocrformer.training.fonts import Face, open_font
 
 _SMALL_CAPITALS = 0.78  # height of small capitals to that of capitals
 _OLD_ONE = 0.7  # height of an old-style 1, which many old types draw as a small I, to that of capitals
+_LIGATED = re.compile(r"[^\w\s]{2}|0x|<3|\([a-z]\)", re.IGNORECASE)
+"""What ligatures of some fonts turn into other characters: -> != -- 0x1F <3 (c)."""
 _LEANING = ".,:;!'"  # half-width faces put these at the left of their cells: 65. 20 without a space
 _BEFORE_PUNCTUATION = re.compile(r"(?<=[^\s;:!?])(?=[;:!?])")
 
@@ -57,7 +59,7 @@ class Style:
         if not self.capitals:
             return text
         before, emphasised, after = self._divided(text)
-        return f"{before}{_in_capitals(emphasised)}{after}"
+        return f"{before}{in_capitals(emphasised)}{after}"
 
     def runs(self, text: str) -> list[Run]:
         """The line in pieces of one font each."""
@@ -81,7 +83,7 @@ class Style:
     def draw(self, pen: ImageDraw.ImageDraw, run: Run, x: float, baseline: float) -> None:
         """The run with its left end at x, standing on the baseline."""
         if not self.pitch:
-            features = list(self.features) or None
+            features = _features(run.font, run.text, self.features)
             pen.text((x, baseline), run.text, fill=255, font=run.font, anchor="ls", features=features)
             return
         for character in run.text:
@@ -102,7 +104,7 @@ class Style:
         if self.emphasis is None or not self.capitals:
             return [Run(text, self.emphasis or self.font)]
         return [
-            Run(_in_capitals(part), self.emphasis if part.islower() else self.font)
+            Run(in_capitals(part), self.emphasis if part.islower() else self.font)
             for part in re.split(r"((?:[^\W\d_](?<![A-ZÀ-Þ]))+)", text)
         ]
 
@@ -120,10 +122,17 @@ class Style:
 @lru_cache(maxsize=1024)
 def _length(font: ImageFont.FreeTypeFont, text: str, features: tuple[str, ...] = ()) -> float:
     """Width in pixels; what is drawn is measured several times, to be cut, placed and spaced."""
-    return font.getlength(text, features=list(features) or None)
+    return font.getlength(text, features=_features(font, text, features))
 
 
-def _in_capitals(text: str) -> str:
+def _features(font: ImageFont.FreeTypeFont, text: str, wanted: tuple[str, ...]) -> list[str] | None:
+    """OpenType features for a text, of which the picture shall show each character."""
+    if font.layout_engine != ImageFont.Layout.RAQM:
+        return None
+    return [*wanted, "-calt", *(("-liga", "-clig") if _LIGATED.search(text) else ())]
+
+
+def in_capitals(text: str) -> str:
     """Capitals of Latin-1 letters whose capital is one of Latin-1; other letters may have one that no charset knows."""
     return "".join(c.upper() if c < "\u0100" and c not in "ßÿµªº" else c for c in text)
 
@@ -155,7 +164,7 @@ def draw_style(rng: Random, face: Face, sibling: Face | None, size: int, bookish
     if (
         roll < 0.5 * bookish
         and not face.capitals_only
-        and set(_in_capitals("".join(face.characters))) <= face.characters
+        and set(in_capitals("".join(face.characters))) <= face.characters
     ):
         small = open_font(face.path, face.index, max(6, round(_SMALL_CAPITALS * size)), shaped)
         return replace(plain, emphasis=small, capitals=True, span=span)

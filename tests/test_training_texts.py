@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from ocrformer.charset import Charset
 from ocrformer.training import fonts as font_module
@@ -14,7 +14,7 @@ from ocrformer.training import phrases, render, text, values
 from ocrformer.training.data import SyntheticConfig, voices_of
 from ocrformer.training.fonts import FontBook, _capitals_only, find_font_files, font_places, load_faces, open_font
 from ocrformer.training.text import TextSource
-from ocrformer.training.typeset import Style, draw_style, in_capitals
+from ocrformer.training.typeset import Run, Style, draw_style, in_capitals
 
 CHARSET = Charset.default()
 MIXTURES = [text.DOCUMENT, text.RECEIPT, text.SCREEN]
@@ -227,3 +227,24 @@ def test_letters_without_ascenders_are_small_capitals(faces):
 
     assert _capitals_only(Small(), faces[0].characters)
     assert not _capitals_only(open_font(faces[0].path, faces[0].index, 29, False), faces[0].characters)
+
+
+def test_text_without_spaces_is_cut_anywhere():
+    letters = "".join(random.Random(0).choices(string.ascii_letters, k=5000))
+    drawn = {text.Prose(letters).draw(random.Random(seed), 50) for seed in range(20)}
+    assert len(drawn) > 10 and max(map(len, drawn)) <= 50 + 2 * 40
+    assert text.Prose("two words").draw(random.Random(0), 5) in ("two words", "words")
+
+
+def test_ligatures_do_not_turn_characters_into_others(monkeypatch):
+    monkeypatch.setattr(ImageFont.FreeTypeFont, "getlength", lambda *_, features=None: features)
+    font = ImageFont.FreeTypeFont.__new__(ImageFont.FreeTypeFont)
+    font.layout_engine = ImageFont.Layout.RAQM
+    for symbols in ("a -> b", "(c) 1998", "0x1F", "x != y", "<3"):
+        assert "-liga" in (Style(font).length(Run(symbols, font)) or ()), symbols
+    assert Style(font, ("onum",)).length(Run("office 12 (of 3)", font)) == ["onum", "-calt"]
+
+
+def test_capitals_of_faces_that_have_nothing_else_stay_in_the_charset(faces):
+    face = replace(faces[0], capitals_only=True, characters=faces[0].characters | {"Ÿ"})
+    assert "Ÿ" not in render.drawable("L'Haÿ", face)

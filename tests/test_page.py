@@ -263,6 +263,7 @@ def test_looking_can_be_tried_again(quiet_page, url):
     quiet_page.route("**/attention", lambda route: route.fulfill(status=429, json=refusal))
     button.click()
     quiet_page.wait_for_selector(".facts [role=alert]:has-text('busy')")
+    assert button.evaluate("button => button === document.activeElement")
     quiet_page.unroute("**/attention")
     quiet_page.route("**/attention", lambda route: route.abort())
     button.click()

@@ -279,6 +279,20 @@ def test_api_key():
     assert refused == ["unauthorized"] * 4
 
 
+def test_bodies_without_a_key_are_taken_in_before_they_are_refused():
+    """Many clients read no answer before they have sent all."""
+    app, _ = application(api_key="geheim")
+    sent = []
+
+    async def body():
+        for part in range(5):
+            sent.append(part)
+            yield b"x" * 1000
+
+    assert post(app, content=body(), headers={"Content-Type": "image/png"}).status_code == 401
+    assert len(sent) == 5
+
+
 def test_request_ids_are_kept_if_sane():
     app, _ = application()
     response = post(app, files=files("a"), headers={"X-Request-ID": "order-66"})

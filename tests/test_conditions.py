@@ -66,3 +66,11 @@ def test_nothing_is_written_over_and_bad_pictures_are_named(lines, tmp_path):
     (lines / "1.png").write_bytes(b"no picture")
     broken = distort(lines, tmp_path / "others")
     assert broken.exit_code == 2 and "1.png" in broken.output and "Traceback" not in broken.output
+
+
+def test_a_file_in_place_of_the_folder_is_one_sentence(lines, tmp_path):
+    (tmp_path / "file").write_text("of old")
+    for target in ("file", "file/below"):
+        refused = distort(lines, tmp_path / target)
+        assert refused.exit_code == 2 and "Error: " in refused.output, refused.output
+    assert (tmp_path / "file").read_text() == "of old"

@@ -322,3 +322,11 @@ def test_texts_cut_by_commas_are_an_error(tmp_path, heading):
     (tmp_path / "labels.csv").write_text(f"{heading}a.png,Hello, world\n")
     with pytest.raises(DatasetError, match="too many cells; put a text that holds commas in quotes"):
         load_samples(tmp_path / "labels.csv")
+
+
+def test_alto_lines_without_text_need_no_place(tmp_path):
+    Image.new("L", (100, 40), 255).save(tmp_path / "page.png")
+    placed = '<TextLine HPOS="0" VPOS="0" WIDTH="90" HEIGHT="30"><String CONTENT="x"/></TextLine>'
+    source = "<Description><sourceImageInformation><fileName>page.png</fileName></sourceImageInformation></Description>"
+    (tmp_path / "page.xml").write_text(f'<alto>{source}<Page><TextLine ID="empty"/>{placed}</Page></alto>')
+    assert [sample.text for sample in load_samples(tmp_path / "page.xml")] == ["x"]

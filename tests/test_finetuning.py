@@ -340,3 +340,9 @@ def test_wrong_use_is_a_sentence(arguments, sentence, tmp_path):
     done = run(*arguments, *(() if "-c" in arguments else ("-o", tmp_path / "mine")))
     assert done.returncode == 2, done.stderr
     assert sentence in done.stderr and "Traceback" not in done.stderr
+
+
+def test_korean_texts_for_replay_want_a_font(weights, fonts, labelled, tmp_path):
+    (tmp_path / "ko.txt").write_text("안녕하세요 반갑습니다\n" * 20, "utf-8")
+    with pytest.raises(FontError, match=r"ko\.txt is Korean, and no font has Hangul: .* --general-fonts"):
+        gather(task(weights, fonts, data=[str(labelled)], general_text=[str(tmp_path / "ko.txt")]))

@@ -228,7 +228,7 @@ def put(target: str, content: str | bytes) -> None:
                 filesystem.pipe_file(name, data)
             return
         make_ready(target)
-        path = Path(target).resolve()  # a link goes on pointing where it does
+        path = Path(os.path.realpath(target))  # a link goes on pointing where it does
         if path.exists() and not path.is_file():
             path.write_bytes(data)  # a device or a pipe
             return

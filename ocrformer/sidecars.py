@@ -88,7 +88,7 @@ class SidecarWriter:
             return "its name holds a null character, as no file's can"
         try:
             present = [file for file in self._alternatives(item, target) if occupied(file)]
-            for file in present:
+            for file in present if self.overwrite else ():
                 spare(file)
         except OutputError as error:
             return str(error)

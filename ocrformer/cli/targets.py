@@ -67,7 +67,7 @@ def writer_for(form: str, places: list[str], options: dict[str, Any]) -> Writer:
         apart(target, *places, options["model"], options["runtime"], within=False)  # rows may lie beside pictures
     if report:
         make_ready(report)
-        if output and Path(report).resolve() == Path(output).resolve():
+        if output and os.path.realpath(report) == os.path.realpath(output):
             raise OutputError(f"{report}: --output and --report must be two files")
         if options["resume"] and is_url(report):
             raise OutputError(f"{report}: --resume goes on with a --report on this machine alone")

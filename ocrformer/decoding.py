@@ -73,12 +73,13 @@ def _predict(
     device = memory.mask.device
     open_ = [line.open() for line in lines]
     spans = [(len(line.done), len(line.done) + len(ids)) for line, ids in zip(lines, open_, strict=True)]
-    shape = len(memory.mask), -(-max(end for _, end in spans) // _STEP) * _STEP
+    start = spans[0][0] if len(lines) == 1 else 0  # a single line has no padding to leave out
+    longest = max(end for _, end in spans) - start
+    shape = len(memory.mask), start - -longest // _STEP * _STEP
     tokens = np.full(shape, BLANK)
     for row, line, ids in zip(tokens, lines, open_, strict=False):
         row[: len(line.done) + len(ids)] = [BOS, *line.done, *ids[:-1]]
-    start = spans[0][0]
-    if len(lines) == 1:  # has no padding to leave out
+    if len(lines) == 1:
         for cache in caches:
             cache.cut(start)
         logits = decoder(torch.from_numpy(tokens[:, start:]).to(device), memory, caches=caches, position=start)[0]

@@ -59,7 +59,7 @@ class Draft:
             choices: For the open tokens.
             limit: Most tokens, EOS included.
         """
-        open_ = np.append(self.draft[self._resume :], EOS)[: limit - len(self.done)]
+        open_ = np.array(self.open()[: limit - len(self.done)])
         differs = np.flatnonzero(choices.best[: len(open_)] != open_)
         count = int(differs[0]) + 1 if differs.size else len(open_)
         accepted = choices.best[:count]

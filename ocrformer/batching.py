@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,21 @@ from ocrformer.image import PAPER, Pixels
 
 Group = tuple[int, list[int]]
 """Padded width, and indices of lines that share it."""
+
+
+def as_prepared(lines: Iterable[Pixels], height: int) -> list[Pixels]:
+    """Lines as `OCRformer.prepare` makes them, (height or more, W) each.
+
+    Raises:
+        TypeError: If one is something else.
+    """
+    kept = list(lines)
+    for line in kept:
+        if not (isinstance(line, np.ndarray) and line.dtype == np.uint8 and line.ndim == 2 and line.size):
+            raise TypeError("prepared lines are a list of what `prepare` returned; `read` takes pictures")
+        if len(line) < height:
+            raise TypeError(f"a prepared line has {height} rows or more, not {len(line)}: use what `prepare` returned")
+    return kept
 
 
 def padded_width(width: int) -> int:

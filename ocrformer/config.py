@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral
 from typing import Any
 
 
@@ -106,12 +107,31 @@ class DecodeOptions:
             raise OptionError(f"mode must be one of {', '.join(MODES)}, got {self.mode!r}")
         if self.allowed is not None and not isinstance(self.allowed, str):
             raise OptionError(f"allowed must be a string of characters, got {self.allowed!r}")
-        if not (isinstance(self.beam_width, int) and 1 <= self.beam_width <= _WIDEST_BEAM):
+        for flag in ("boxes", "second_look"):
+            if not isinstance(getattr(self, flag), bool):
+                raise OptionError(f"{flag} must be True or False, got {getattr(self, flag)!r}")
+        if not (_is_whole(self.beam_width) and 1 <= self.beam_width <= _WIDEST_BEAM):
             raise OptionError(f"beam_width must be a whole number from 1 to {_WIDEST_BEAM}, got {self.beam_width!r}")
-        if not (isinstance(self.batch_pixels, int) and self.batch_pixels >= 1):
+        if not (_is_whole(self.batch_pixels) and self.batch_pixels >= 1):
             raise OptionError(f"batch_pixels must be a whole number of at least 1, got {self.batch_pixels!r}")
 
     @property
     def looks_twice(self) -> bool:
         """Whether some lines are read in several ways."""
         return self.second_look and self.mode in ("joint", "beam")
+
+
+def _is_whole(value: object) -> bool:
+    """Whether it is a whole number of any type, numpy's among them."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def checked(options: DecodeOptions | None) -> DecodeOptions:
+    """The options, or those that are meant where there are none.
+
+    Raises:
+        TypeError: If they are something else.
+    """
+    if options is not None and not isinstance(options, DecodeOptions):
+        raise TypeError(f"options are DecodeOptions(...), not {type(options).__name__}")
+    return options or DecodeOptions()

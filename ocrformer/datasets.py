@@ -6,11 +6,12 @@ Hugging Face imagefolder `metadata.jsonl|csv`, STR LMDB, PAGE and ALTO XML with 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
+from unicodedata import normalize
 from xml.etree import ElementTree as ET
 
 from ocrformer import layout_xml
@@ -48,6 +49,8 @@ def load_samples(place: str | Path) -> list[Sample]:
     Raises:
         DatasetError: If nothing labelled is found, or a label file is malformed.
     """
+    if not str(place):
+        raise DatasetError("a data set without a name: give a folder or a file")
     path = Path(place)
     try:
         if path.is_dir():
@@ -75,14 +78,32 @@ def _folder(folder: Path) -> list[Sample]:
     tables = [folder / name for name in _TABLES if (folder / name).is_file()]
     if tables:
         return _table(tables[0])
-    pairs = sorted(folder.rglob("*.gt.txt"))
+    files = list(_files(folder))
+    pairs = [path for path in files if path.name.endswith(".gt.txt")]
     if pairs:
         return [_pair(path) for path in pairs]
-    pages = [path for path in sorted(folder.rglob("*.xml")) if path.is_file()]
-    if pages:
-        return [sample for page in pages for sample in _xml(page)]
-    inner = [path for path in sorted(folder.rglob("metadata.*")) if path.name in _TABLES]
+    lines = [sample for path in files if path.suffix == ".xml" for sample in _xml(path)]
+    if lines:
+        return lines
+    inner = [path for path in files if path.name in _TABLES and path.stem == "metadata"]
     return [sample for table in inner for sample in _table(table)]
+
+
+def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """All files below a folder, but hidden ones, such as those that Macs put beside each file of an archive.
+
+    Raises:
+        OSError: If a folder cannot be read: half of a data set is none.
+    """
+    if folder.resolve() in above:  # links that lead in a circle
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _files(path, (*above, folder.resolve()))
+        elif path.is_file():
+            yield path
 
 
 def _document(name: str) -> str:
@@ -101,19 +122,29 @@ def _pair(label: Path) -> Sample:
     """A `.gt.txt` file and its picture: same name with an image ending, `.bin.png` and `.nrm.png` included."""
     base = label.name.removesuffix(".gt.txt")
     image = next((label.with_name(base + end) for end in _ENDINGS if label.with_name(base + end).is_file()), None)
+    text = _utf8(label, "utf-8").strip("\r\n")
     if image is None:
-        raise DatasetError(f"{label}: no picture {base}.png (.jpg, .tif, .bin.png, ...) beside it")
+        return Sample(str(label), text, _document(str(label)), partial(_no_picture, str(label), base))
+    return _file_sample(image, text)
+
+
+def _no_picture(label: str, base: str) -> Pixels:
+    raise ImageError(f"{label}: no picture {base}.png (.jpg, .tif, .bin.png, ...) beside it", "unreadable_file")
+
+
+def _utf8(path: Path, encoding: str) -> str:
     try:
-        return _file_sample(image, label.read_text("utf-8").strip("\r\n"))
+        return path.read_bytes().decode(encoding)
     except UnicodeDecodeError:
-        raise DatasetError(f"{label}: not UTF-8 text") from None
+        picture = path.suffix.lower() in ENDINGS
+        what = "a picture: name its table or folder" if picture else "not UTF-8 text: save it as UTF-8"
+        raise DatasetError(f"{path}: {what}") from None
 
 
 def _table(table: Path) -> list[Sample]:
-    try:
-        content = table.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise DatasetError(f"{table}: not UTF-8 text") from None
+    if table.name == "data.mdb":
+        return _lmdb(table.parent)
+    content = _utf8(table, "utf-8-sig")
     rows = {".jsonl": json_rows, ".csv": csv_rows}.get(table.suffix.lower(), tab_rows)
     found = rows(table, content)
     return [_file_sample(_named_in(table, name), text) for name, text in found]
@@ -122,7 +153,10 @@ def _table(table: Path) -> list[Sample]:
 def _named_in(table: Path, name: str) -> Path | str:
     """A picture beside the table, or else from where the program runs, as results name it."""
     beside = table.parent / name
-    return name if is_url(name) or (is_there(name) and not is_there(str(beside))) else beside
+    if is_url(name) or is_there(str(beside)):
+        return name if is_url(name) else beside
+    spelt = (table.parent / normalize(form, name.replace("\\", "/")) for form in ("NFC", "NFD"))  # by other systems
+    return next((path for path in (Path(name), *spelt) if is_there(str(path))), beside)
 
 
 def _lmdb(folder: Path) -> list[Sample]:
@@ -134,15 +168,15 @@ def _lmdb(folder: Path) -> list[Sample]:
         label = _lmdb_value(place, f"label-{index:09d}")
         if label is None:
             raise DatasetError(f"{folder}: key label-{index:09d} is missing")
-        return Sample(name, label.decode("utf-8"), name, partial(_lmdb_picture, place, index, name))
+        try:
+            return Sample(name, label.decode("utf-8"), name, partial(_lmdb_picture, place, index, name))
+        except UnicodeDecodeError as error:
+            raise DatasetError(f"{folder}: label-{index:09d} is not UTF-8 text ({error})") from None
 
     number = _lmdb_value(place, "num-samples") or b""
     if not number.isdigit():
         raise DatasetError(f"{folder}: num-samples must be a number, found {number[:20]!r}")
-    try:
-        return [sample(index) for index in range(1, int(number) + 1)]
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{folder}: a label is not UTF-8 text ({error})") from None
+    return [sample(index) for index in range(1, int(number) + 1)]
 
 
 def _lmdb_picture(folder: Path, index: int, name: str) -> Pixels:
@@ -166,9 +200,13 @@ def _lmdb_environment(folder: Path) -> Any:
     except ImportError:
         raise DatasetError(f"{folder}: LMDB needs one more package: pip install 'ocrformer[train]'") from None
     try:
-        return lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False)
+        opened = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False)
     except lmdb.Error as error:
         raise DatasetError(f"{folder}: not a readable LMDB ({error})") from None
+    used, there = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"], (folder / "data.mdb").stat().st_size
+    if used > there:  # reading beyond its end would kill the process
+        raise DatasetError(f"{folder}: data.mdb is cut short ({there:,} of {used:,} bytes): copy it again")
+    return opened
 
 
 def _xml(path: Path) -> list[Sample]:
@@ -191,7 +229,9 @@ def _xml(path: Path) -> list[Sample]:
 
 def _beside(xml: Path, name: str) -> Path:
     """The page picture, beside the XML file or in the folder above (PAGE files often lie in `page/`), or as named."""
-    for place in (xml.parent / name, xml.parent.parent / name, Path(name), xml.parent / Path(name).name):
+    name = name.strip()
+    last = PureWindowsPath(name).name  # knows both kinds of slashes
+    for place in (xml.parent / name, xml.parent.parent / name, Path(name), xml.parent / last):
         if name and is_there(str(place)):
             return place
     raise DatasetError(f"{xml}: the page picture {name!r} is neither beside it nor in the folder above")

@@ -43,12 +43,15 @@ def export(network: Network, path: str | os.PathLike[str], *, precision: str = "
     """
     if precision not in _PRECISIONS:
         raise ValueError(f"no such precision: {precision}; there are {', '.join(_PRECISIONS)}")
-    partial = Path(f"{os.fspath(path)}.part")
+    target = Path(os.path.realpath(path))  # a link goes on pointing where it does
+    if target.exists() and not target.is_file():
+        raise OSError(f"{target} is no regular file")
+    partial = target.with_name(f"{target.name}.part")
     with tempfile.TemporaryDirectory() as folder, _quiet():
         graph = Path(folder) / "encoder.onnx"
         _trace(frozen(network, torch.float32), graph)
         _finish(graph, partial, precision, fingerprint(network))
-    partial.replace(path)
+    partial.replace(target)
 
 
 def _trace(network: Network, path: Path) -> None:

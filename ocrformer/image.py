@@ -77,13 +77,6 @@ def load(source: ImageSource, *, max_pixels: int = MAX_PIXELS, name: str | None 
     return next(load_pages(source, max_pixels=max_pixels, name=name))
 
 
-def is_one_picture(source: object) -> bool:
-    """Whether it is a picture, or nothing, where a list is wanted; an array of many pictures has one more dimension."""
-    if isinstance(source, np.ndarray):
-        return source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (1, 3, 4))
-    return source is None or isinstance(source, str | bytes | os.PathLike | Image.Image)
-
-
 def load_pages(
     source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS, name: str | None = None, first: int = 0
 ) -> Iterator[Pixels]:
@@ -112,6 +105,8 @@ def load_pages(
 
 
 def _file_bytes(path: Path) -> bytes:
+    if path == Path():
+        raise ImageError("'': a picture without a name", "unreadable_file")
     try:
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
@@ -161,13 +156,16 @@ def _from_array(array: npt.NDArray[np.generic], max_pixels: int, name: str) -> P
     _check_size(array.shape[1], array.shape[0], max_pixels, name)
     if array.dtype.kind not in "buif":
         raise ImageError(f"{name}: dtype {array.dtype} is not a number", "bad_array")
-    scaled = array if array.dtype == np.uint8 and array.max() > 1 else _scale_depth(array.astype(np.float32))
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ImageError(f"{name}: some of its values are infinite or no numbers: replace them", "bad_array")
+    small = np.clip(array, -1e30, 1e30).astype(np.float32) if array.dtype.kind == "f" else array.astype(np.float32)
+    scaled = array if array.dtype == np.uint8 and array.max() > 1 else _scale_depth(small)
     return _from_pil(Image.fromarray(np.ascontiguousarray(scaled)), max_pixels, name)
 
 
 def _scale_depth(samples: npt.NDArray[np.float32]) -> Pixels:
     """Samples of any depth to 8 bits; the depth is the smallest usual one that holds the brightest sample."""
-    samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)  # as TIFFs of measurements mark what is missing
     brightest = float(samples.max(initial=0.0))
     depth = next((d for d in _DEPTHS if brightest <= 1.1 * d), brightest)  # resampling may overshoot
     scaled: Pixels = np.clip(samples * (255.0 / depth), 0, 255).astype(np.uint8)

@@ -43,18 +43,25 @@ def _page_lines(root: ET.Element) -> tuple[str, list[tuple[str, Corners]]]:
     lines = []
     for line in page.iter("TextLine"):
         coordinates = line.find("Coords")
-        texts = [t for t in line.findall("TextEquiv") if t.findtext("Unicode")]
-        if coordinates is not None and texts:
-            best = min(texts, key=lambda t: int(t.get("index", "0")))
+        text = _page_text(line)
+        if coordinates is not None and text:
             points = _points(coordinates.get("points", "")) or [
                 (float(point.get("x", "")), float(point.get("y", ""))) for point in coordinates.findall("Point")
             ]  # as before 2013
-            lines.append((best.findtext("Unicode", ""), _around(points)))
+            lines.append((text, _around(points)))
     return page.get("imageFilename", ""), lines
 
 
+def _page_text(line: ET.Element) -> str:
+    """A line's best transcription, or else those of its words."""
+    texts = [equivalent for equivalent in line.findall("TextEquiv") if equivalent.findtext("Unicode")]
+    if texts:
+        return min(texts, key=lambda equivalent: int(equivalent.get("index", "0"))).findtext("Unicode", "")
+    return " ".join(filter(None, map(_page_text, line.findall("Word"))))
+
+
 def _alto_lines(root: ET.Element) -> tuple[str, list[tuple[str, Corners]]]:
-    unit = root.findtext("Description/MeasurementUnit", "pixel").strip()
+    unit = root.findtext("Description/MeasurementUnit", "").strip() or "pixel"
     if unit != "pixel":
         raise ValueError(f"its places are in {unit}, and only pixels say which part of the picture they mean")
     if sum(page.find(".//TextLine") is not None for page in root.iter("Page")) > 1:

@@ -37,7 +37,9 @@ class OnnxEncoder:
         except ImportError:
             raise WeightsError('onnxruntime is not installed: pip install "ocrformer[onnx]"') from None
         if not Path(path).is_file():
-            raise WeightsError(f"{path}: no such ONNX file; `ocrformer export` writes it")
+            raise WeightsError(
+                f"{path}: no such ONNX file; `ocrformer export` writes it, and there are auto, torch, float32, onnx"
+            )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # batches run side by side instead, see workers.py
         try:

@@ -13,18 +13,19 @@ import numpy.typing as npt
 import torch
 
 from ocrformer.attention_map import Attention, attend
-from ocrformer.batching import Group, bunches, collate
+from ocrformer.batching import Group, as_prepared, bunches, collate
 from ocrformer.boxes import character_boxes, in_picture
 from ocrformer.charset import Charset, normalise
-from ocrformer.config import DecodeOptions
+from ocrformer.config import DecodeOptions, checked
 from ocrformer.framing import framed
 from ocrformer.hardware import fast_bfloat16, fast_eight_bits
-from ocrformer.image import MAX_PIXELS, ImageError, ImageSource, Pixels, is_one_picture, load, prepare_whole
+from ocrformer.image import MAX_PIXELS, ImageError, ImageSource, Pixels, load, prepare_whole
 from ocrformer.line import Box, Character, Line
 from ocrformer.long_lines import MAX_WIDTH, split
 from ocrformer.model import network
 from ocrformer.model.network import Bundle, WeightsError
 from ocrformer.onnx_encoder import choose_encoder
+from ocrformer.picture_list import pictures
 from ocrformer.reading import Placed, Reading, joined, tidied, verdict
 from ocrformer.recogniser import Encoder, Recogniser
 from ocrformer.second_look import second_looks
@@ -135,15 +136,12 @@ class OCRformer:
             ImageError: If a picture cannot be read; nothing is read then. To go on without it, call `prepare` on each
                 picture and `read_prepared` on those that could be prepared.
         """
-        if is_one_picture(images):
-            raise TypeError("read takes a list of pictures, not one: read([picture])")
-        return self.read_prepared(self._workers.map(self.prepare, images, together=_TOGETHER), options)
+        options = checked(options)
+        return self.read_prepared(self._workers.map(self.prepare, pictures(images), together=_TOGETHER), options)
 
-    def read_prepared(self, lines: Sequence[Pixels], options: DecodeOptions | None = None) -> list[Line]:
+    def read_prepared(self, lines: Iterable[Pixels], options: DecodeOptions | None = None) -> list[Line]:
         """Read lines that `prepare` made, in order; the same line gives the same text alone and in any batch."""
-        options = options or DecodeOptions()
-        if not isinstance(options, DecodeOptions):
-            raise TypeError(f"options are DecodeOptions(...), not {type(options).__name__}")
+        options, lines = checked(options), as_prepared(lines, self.network.config.height)
         rows, readings = self._read_rows([framed(line, self.network.config.height)[0] for line in lines], options)
         if len(lines) >= _MANY:
             _return_memory()
@@ -160,11 +158,11 @@ class OCRformer:
 
     def attend_prepared(self, line: Pixels, options: DecodeOptions | None = None, *, name: str = "image") -> Attention:
         """As `attend`, for a line that `prepare` made."""
+        options, (line,) = checked(options), as_prepared([line], self.network.config.height)
         rows, _ = framed(line, self.network.config.height)
         if rows.shape[1] > MAX_WIDTH:
             message = f"{name}: attention is shown for lines up to {MAX_WIDTH} pixels wide at {rows.shape[0]} high"
             raise ImageError(message, "too_long")
-        options = options or DecodeOptions()
         (seen,), ((reading, _),) = self._read_rows([rows], options)
         if seen.shape[1] > MAX_WIDTH:  # in pieces at its second look: shown as it was at the first
             seen, ((reading, _),) = rows, self._read_once([rows], options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from email.message import Message
@@ -50,7 +51,7 @@ async def parse(request: Request, max_images: int) -> Upload:
     Raises:
         RequestError: If it is malformed, holds no image, or too many.
     """
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    if (request.headers.get("content-encoding") or "identity").lower() != "identity":
         raise RequestError(415, "unsupported_encoding", "compressed bodies are not unpacked: send it as it is")
     known = _OF_ATTENTION if request.url.path == "/attention" else _OPTIONS
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
@@ -75,6 +76,11 @@ async def parse(request: Request, max_images: int) -> Upload:
         raise RequestError(400, "no_images", "the request holds no image; send files in the field `images`")
     if len(images) > max_images:
         raise RequestError(413, "too_many_images", f"{len(images)} images are more than the limit of {max_images}")
+    twice = next(
+        (name for name, count in Counter(n for n, _ in request.query_params.multi_items()).items() if count > 1), None
+    )
+    if twice:
+        raise RequestError(400, "bad_option", f"{twice} is given twice")
     unknown = sorted(set(request.query_params) - {*known})
     if unknown:
         raise RequestError(400, "unexpected_field", f"unknown parameter {unknown[0]!r}: use {', '.join(known)}")
@@ -115,6 +121,9 @@ async def _fields(form: FormData, known: Sequence[str]) -> tuple[list[tuple[str,
     images: list[tuple[str, bytes]] = []
     values: dict[str, Any] = {}
     for name, part in form.multi_items():
+        if name in known and (name in values or isinstance(part, UploadFile)):
+            what = "is given twice" if name in values else "is an option: send it as text, not as a file"
+            raise RequestError(400, "bad_option", f"{name} {what}")
         if isinstance(part, UploadFile):
             if part.filename or part.size:  # else a file field that was left empty
                 images.append((part.filename or name, await part.read()))
@@ -145,12 +154,20 @@ def _entry(number: int, entry: Any) -> tuple[str, bytes]:
         entry = {"data": entry}
     if not isinstance(entry, dict) or not isinstance(entry.get("data"), str):
         raise RequestError(400, "bad_json", f"image {number} is neither base64 text nor an object with name and data")
-    data = entry["data"].partition("base64,")[2] if entry["data"].startswith("data:") else entry["data"]
+    unknown = sorted(set(entry) - {"name", "data"})
+    if unknown or not isinstance(entry.get("name") or "", str):
+        raise RequestError(
+            400,
+            "bad_json",
+            f"image {number}: use name, a text, and data, not {[*unknown, 'a name of another kind'][0]}",
+        )
+    head, mark, rest = entry["data"].partition("base64,")
+    data = rest if mark and head.startswith("data:") else entry["data"]
     try:
         content = base64.b64decode("".join(data.split()), validate=True)  # encoders break lines
     except (binascii.Error, ValueError) as error:
         raise RequestError(400, "bad_base64", f"image {number} is not base64 ({error})") from None
-    return str(entry.get("name") or f"image-{number}"), content
+    return entry.get("name") or f"image-{number}", content
 
 
 def _upload(request: Request, images: list[tuple[str, bytes]], values: Mapping[str, Any]) -> Upload:

@@ -65,7 +65,14 @@ def test_nothing_is_written_over_and_bad_pictures_are_named(lines, tmp_path):
     assert again.exit_code == 2 and "name another folder" in again.output
     (lines / "1.png").write_bytes(b"no picture")
     broken = distort(lines, tmp_path / "others")
-    assert broken.exit_code == 2 and "1.png" in broken.output and "Traceback" not in broken.output
+    assert broken.exit_code == 1 and "1.png" in broken.output and "Traceback" not in broken.output
+    assert [sample.text for sample in load_samples(tmp_path / "others" / "faxed")] == ["line 0", "line 2"]
+    Image.new("L", (40_000, 100), 255).save(lines / "1.png")
+    assert "too many to distort" in distort(lines, tmp_path / "large").output
+    for path in lines.glob("*.png"):
+        path.write_bytes(b"no picture")
+    none = distort(lines, tmp_path / "none")
+    assert none.exit_code == 2 and "none of its pictures" in none.output and not (tmp_path / "none").exists()
 
 
 def test_a_file_in_place_of_the_folder_is_one_sentence(lines, tmp_path):

@@ -23,7 +23,17 @@ def test_impossible_shapes_are_refused(wrong):
         ModelConfig(**wrong)
 
 
-@pytest.mark.parametrize("wrong", [{"mode": "magic"}, {"beam_width": 0}, {"batch_pixels": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"mode": "magic"},
+        {"beam_width": 0},
+        {"batch_pixels": 0},
+        {"beam_width": True},
+        {"boxes": "no"},
+        {"second_look": 1},
+    ],
+)
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(ValueError, match="must be"):
         DecodeOptions(**wrong)

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import unicodedata
 from pathlib import Path
 
 import fsspec
@@ -37,8 +38,8 @@ def test_gt_txt_pairs_with_all_their_endings(tmp_path):
         (tmp_path / f"{name}.gt.txt").write_text(f"text of {name}\r\n", "utf-8")
     assert sorted(texts(tmp_path)) == ["text of a", "text of b", "text of c", "text of sub/d"]
     (tmp_path / "lonely.gt.txt").write_text("x")
-    with pytest.raises(DatasetError, match="no picture"):
-        load_samples(tmp_path)
+    with pytest.raises(ImageError, match="no picture"):  # the others are not lost for it
+        next(sample for sample in load_samples(tmp_path) if sample.text == "x").open()
 
 
 def test_csv_with_and_without_heading(tmp_path):
@@ -78,6 +79,12 @@ def test_lmdb_of_the_str_benchmarks(tmp_path):
     samples = load_samples(tmp_path / "db")
     assert [sample.text for sample in samples] == ["eins", "zwei"]
     assert samples[1].open().shape == (20, 80)
+    assert texts(tmp_path / "db" / "data.mdb") == ["eins", "zwei"]
+    whole = (tmp_path / "db" / "data.mdb").read_bytes()
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "data.mdb").write_bytes(whole[: len(whole) - 4096])
+    with pytest.raises(DatasetError, match="cut short"):  # reading it would kill the process
+        load_samples(tmp_path / "cut")
 
 
 PAGE = """<?xml version="1.0"?><PcGts xmlns="http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15">
@@ -165,7 +172,7 @@ def test_more_malformed_labels_are_one_sentence(tmp_path, name, content, says):
 def test_a_folder_in_place_of_a_label_is_one_sentence(tmp_path):
     (tmp_path / "x.gt.txt").mkdir()
     (tmp_path / "x.png").write_bytes(b"")
-    with pytest.raises(DatasetError, match=r"x\.gt\.txt: cannot read labels"):
+    with pytest.raises(DatasetError, match="no labelled lines"):
         load_samples(tmp_path)
 
 
@@ -330,3 +337,62 @@ def test_alto_lines_without_text_need_no_place(tmp_path):
     source = "<Description><sourceImageInformation><fileName>page.png</fileName></sourceImageInformation></Description>"
     (tmp_path / "page.xml").write_text(f'<alto>{source}<Page><TextLine ID="empty"/>{placed}</Page></alto>')
     assert [sample.text for sample in load_samples(tmp_path / "page.xml")] == ["x"]
+
+
+def test_hidden_files_and_files_of_other_kinds_are_left_out(tmp_path):
+    for name in ("a.png", "inner/b.png"):
+        picture(tmp_path / name)
+    (tmp_path / "._a.gt.txt").write_bytes(b"\x00\x05\x16\x07\xff")  # as Macs put it into archives
+    (tmp_path / "inner" / "metadata.csv").write_text("file_name,text\nb.png,two\n", "utf-8")
+    (tmp_path / "project.xml").write_text("<project/>")
+    assert texts(tmp_path) == ["two"]
+    (tmp_path / "a.gt.txt").write_text("one", "utf-8")
+    assert texts(tmp_path) == ["one"]
+
+
+def test_linked_folders_count_once_and_circles_end(tmp_path):
+    picture(tmp_path / "real" / "a.png")
+    (tmp_path / "real" / "a.gt.txt").write_text("one", "utf-8")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "back").symlink_to(tmp_path / "set")
+    assert texts(tmp_path / "set") == ["one"]
+
+
+def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path, monkeypatch):
+    picture(tmp_path / "a.png")
+    (tmp_path / "a.gt.txt").write_text("one", "utf-8")
+    (tmp_path / "locked").mkdir()
+    listed = Path.iterdir
+
+    def iterdir(path):
+        if path.name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(DatasetError, match=r"locked: cannot read labels \(Permission denied\)"):
+        load_samples(tmp_path)
+
+
+def test_pictures_are_found_as_other_systems_spell_them(tmp_path):
+    picture(tmp_path / "img" / unicodedata.normalize("NFD", "가나.png"))
+    (tmp_path / "labels.tsv").write_text("img\\가나.png\thangul\n", "utf-8")
+    (sample,) = load_samples(tmp_path)
+    assert sample.open().shape == (20, 80)
+
+
+def test_page_lines_may_have_their_text_in_words_and_names_their_backslashes(tmp_path):
+    Image.new("L", (200, 100), 255).save(tmp_path / "p.png")
+    words = "".join(f"<Word><TextEquiv><Unicode>{word}</Unicode></TextEquiv></Word>" for word in ("two", "words"))
+    line = f'<TextLine><Coords points="1,1 50,20"/>{words}</TextLine>'
+    (tmp_path / "p.xml").write_text(f'<PcGts><Page imageFilename="C:\\scans\\p.png">{line}</Page></PcGts>')
+    assert texts(tmp_path) == ["two words"]
+
+
+def test_a_place_without_a_name_is_not_the_present_folder(tmp_path, monkeypatch):
+    picture(tmp_path / "a.png")
+    (tmp_path / "labels.tsv").write_text("a.png\tx\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError, match="without a name"):
+        load_samples("")

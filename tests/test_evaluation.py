@@ -1,6 +1,7 @@
 """`ocrformer evaluate` from end to end, with a network that reads nonsense: the figures must say so."""
 
 import json
+import os
 
 import pytest
 from click.testing import CliRunner
@@ -11,7 +12,8 @@ from ocrformer.cli import main
 from ocrformer.datasets import Sample, load_samples
 from ocrformer.evaluation import compared, error_rates, evaluate, report, worst
 from ocrformer.evaluation_page import _differences
-from ocrformer.model.network import save
+from ocrformer.model.network import WeightsError, save
+from ocrformer.reader import weights_path
 from tests.conftest import writing_bundle
 
 
@@ -119,3 +121,54 @@ def test_what_cannot_be_measured_is_one_sentence(models, tmp_path):
         result = CliRunner().invoke(main, ["evaluate", "--data", str(tmp_path), "--model", model, *wrong])
         assert result.exit_code == 2 and "Traceback" not in result.output, result.output
         assert wrong[1] in result.output
+
+
+def test_nothing_that_is_read_or_written_is_written_over(models, data, tmp_path):
+    picture, before = data / "00.png", (data / "00.png").read_bytes()
+    graph = tmp_path / "encoder.onnx"
+    graph.write_text("of old")
+    table = str(data / "labels.tsv")
+    for arguments in (
+        ["evaluate", "--data", table, "--json", str(picture)],
+        ["evaluate", "--data", table, "--json", str(graph), "--runtime", str(graph)],
+        ["evaluate", "--data", table, "--json", str(tmp_path / "x"), "--html", str(tmp_path / "x")],
+        ["calibrate", "--data", table, "-o", str(picture)],
+        ["calibrate", "--data", table, "-o", str(weights_path("default"))],
+        ["data", "check", table, "--sheet", str(picture)],
+    ):
+        refused = CliRunner().invoke(main, arguments)
+        assert refused.exit_code == 2 and "Error: " in refused.output, refused.output
+    assert picture.read_bytes() == before and graph.read_text() == "of old" and not (tmp_path / "x").exists()
+
+
+def test_a_set_of_which_nothing_can_be_read_does_not_cost_the_others(models, data, tmp_path):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "labels.tsv").write_text("none.png\ttext\n")
+    arguments = ["--model", str(models / "m2.safetensors"), "--json", str(tmp_path / "f.json")]
+    result = CliRunner().invoke(main, ["evaluate", "--data", str(tmp_path / "bad"), "--data", str(data), *arguments])
+    assert result.exit_code == 1 and "bad: none of its pictures could be read" in result.output
+    assert [report["data"] for report in json.loads((tmp_path / "f.json").read_text())["reports"]] == [data.name]
+
+
+@pytest.mark.parametrize("command", ["attend", "calibrate", "distort", "export", "synth", "train"])
+def test_commands_that_write_to_this_machine_alone_say_so(data, command):
+    more = {
+        "attend": [str(data / "00.png")],
+        "calibrate": ["--data", str(data)],
+        "distort": [str(data)],
+        "train": ["--data", str(data)],
+    }
+    target = "memory://x/y" + {"attend": ".png", "export": ".onnx"}.get(command, "")
+    named = ["data", "distort"] if command == "distort" else [command]
+    refused = CliRunner().invoke(main, [*named, *more.get(command, []), "-o", target])
+    assert refused.exit_code == 2 and "this machine alone" in refused.output, refused.output
+
+
+def test_weights_go_where_a_link_points(models, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    bundle = writing_bundle(2)
+    save(tmp_path / "link", bundle)
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_bytes()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(WeightsError, match="no regular file"):
+        save(tmp_path / "pipe", bundle)

@@ -241,3 +241,17 @@ def test_a_cover_is_not_the_paper(cover, paper):
         picture[6:26, left : left + 6] = 255 - paper
     covered = np.concatenate([picture, np.full((32, 300), cover, np.uint8)], axis=1)
     assert np.array_equal(prepare(covered, 32)[:, :90], prepare(picture, 32))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_no_numbers_are_refused(value):
+    array = np.full((20, 80), 0.5)
+    array[3, 4] = value
+    with pytest.raises(ImageError, match="infinite or no numbers"):
+        load(array)
+
+
+def test_numbers_too_large_for_single_precision_are_only_large():
+    array = np.full((20, 80), 1e305)
+    array[5:15, ::4] = 0
+    assert load(array).max() > load(array).min()

@@ -1,8 +1,10 @@
 """The reader on a tiny random network: order, batches, modes, errors; real weights are tested in test_weights."""
 
+import io
+
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageSequence
 
 from ocrformer import DecodeOptions, ImageError, OCRformer, decoding
 from ocrformer.batching import bunches, padded_width
@@ -142,3 +144,45 @@ def test_bunches_hold_every_line_once_and_keep_all_workers_busy(workers):
     assert all(padded_width(widths[i]) == width for bunch in dealt for width, indices in bunch for i in indices)
     work = [sum(width * len(indices) for width, indices in bunch) for bunch in dealt]
     assert max(work) <= 4000 + 960 and max(work) - min(work) <= 2 * 960
+
+
+@pytest.mark.parametrize("source", [b"x", bytearray(b"x"), memoryview(b"x"), io.BytesIO(b"x"), 5, None, np.array(5)])
+def test_one_picture_or_nothing_is_no_list(reader, source):
+    with pytest.raises(TypeError, match="takes a list of pictures"):
+        reader.read(source)
+
+
+def test_pages_are_read_as_they_are_given_out(reader, tmp_path):
+    pages = pictures(3, seed=5)
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    with Image.open(tmp_path / "pages.tif") as file:
+        read = reader.read(ImageSequence.Iterator(file))
+    assert [line.text for line in read] == [line.text for line in reader.read(pages)]
+
+
+def test_one_opened_file_many_times(reader, tmp_path):
+    pictures(1)[0].save(tmp_path / "a.jpg")
+    with Image.open(tmp_path / "a.jpg") as file:
+        assert len({line.text for line in reader.read([file] * 64)}) == 1
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:-200])
+    with Image.open(tmp_path / "cut.jpg") as file, pytest.raises(ImageError, match="damaged"):
+        reader.read([file])
+
+
+def test_prepared_lines_are_what_prepare_made(reader):
+    line = reader.prepare(pictures(1)[0])
+    (once,) = reader.read_prepared(iter([line]))
+    assert once == reader.read_prepared([line])[0]
+    for lines in (line, [line[:8]], [line[:, :0]], [line[:, :, None]], ["a.png"], [line / 255.0], [line > 128]):
+        with pytest.raises(TypeError, match="prepare"):
+            reader.read_prepared(lines)
+    with pytest.raises(TypeError, match="prepare"):
+        reader.attend_prepared("a.png")
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "ctc"}, "ctc", 0])
+def test_options_are_options(reader, options):
+    with pytest.raises(TypeError, match="options are DecodeOptions"):
+        reader.read(pictures(1), options)
+    with pytest.raises(TypeError, match="options are DecodeOptions"):
+        reader.attend(pictures(1)[0], options)

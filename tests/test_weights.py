@@ -45,6 +45,25 @@ def test_samples_read_alike_alone_and_together(reader, samples):
     assert [reader.read([path])[0].text for path in paths] == [line.text for line in together]
 
 
+def test_company_changes_no_reading_however_unsure(reader, samples):
+    draw = np.random.default_rng(0)
+    bad = []
+    for sample in samples * 3:
+        with Image.open(ROOT / "samples" / sample.name) as picture:
+            grey = picture.convert("L")
+        share = draw.uniform(0.25, 0.6)
+        small = grey.resize((round(grey.width * share), round(grey.height * share)))
+        bad.append(
+            np.clip(np.asarray(small) + draw.normal(0, 25, (small.height, small.width)), 0, 255).astype(np.uint8)
+        )
+    together = reader.read(bad)
+    assert min(line.confidence for line in together) < 0.01
+    for picture, line in zip(bad, together, strict=True):
+        (alone,) = reader.read([picture])
+        assert (alone.text, alone.status) == (line.text, line.status)
+        assert alone.confidence == pytest.approx(line.confidence, rel=1e-4, abs=1e-5)
+
+
 def pictures_without_text():
     noise = np.random.default_rng(0)
     ruled = Image.new("L", (400, 48), 255)

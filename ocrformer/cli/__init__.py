@@ -53,6 +53,9 @@ def run() -> None:
         code = error.exit_code
     except click.Abort:  # Ctrl-C
         code = 130
+    except OSError as error:  # a full disk behind standard output, say; commands answer for their own files
+        click.echo(f"Error: cannot write the output ({error.strerror or error})", err=True)
+        code = 2
     atexit._run_exitfuncs()  # private, but the only way to run them before os._exit, which does not
     for stream in filter(None, (sys.stdout, sys.stderr)):  # None where it was closed from the start
         with contextlib.suppress(OSError):

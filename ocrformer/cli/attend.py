@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ocrformer.cli.extras import apart
+from ocrformer.cli.extras import apart, here
 from ocrformer.config import MODES, VIEWS, DecodeOptions
 
 
@@ -38,7 +38,7 @@ def attend(image: str, output: str, model: str, mode: str, device: str | None, *
     from ocrformer.reader import OCRformer
 
     try:
-        make_ready(output)
+        make_ready(here(output))
         apart(output, image)
         attention = OCRformer.from_pretrained(model, device).attend(image, DecodeOptions(mode=mode))
         if kind == ".png":

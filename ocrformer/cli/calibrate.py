@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocrformer.cli.extras import apart, called, need, plainly
+from ocrformer.cli.extras import apart, called, here, need, plainly, spare
 
 if TYPE_CHECKING:
     from ocrformer.evaluation import Evaluation
@@ -35,11 +35,13 @@ def calibrate(places: tuple[str, ...], model: str, output: str) -> None:
     from ocrformer.evaluation import error_rates, evaluate
     from ocrformer.journal import make_ready
     from ocrformer.model.network import save
-    from ocrformer.reader import OCRformer
+    from ocrformer.reader import OCRformer, weights_path
 
-    apart(output, model, *places)
+    apart(here(output), str(weights_path(model)), *places)
     make_ready(output)
     sets = {called(place, places): load_samples(place) for place in places}
+    for samples in sets.values():
+        spare(output, samples)
     reader = OCRformer.from_pretrained(model)
     done = evaluate(reader, "calibration", [s for samples in sets.values() for s in samples], DecodeOptions())
     for failure in done.failures:

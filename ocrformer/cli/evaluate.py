@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ocrformer.cli.extras import apart, called, need, plainly
+from ocrformer.cli.extras import apart, called, need, plainly, spare
 from ocrformer.config import MODES, DecodeOptions
 
 if TYPE_CHECKING:
@@ -42,40 +43,49 @@ def evaluate(
     """
     if html == "-":
         raise click.UsageError("--html needs the name of a file")
+    if as_json and html and os.path.realpath(as_json) == os.path.realpath(html):
+        raise click.UsageError(f"{html}: --json and --html need a file each")
     need("rapidfuzz", "train")
     from ocrformer import evaluation
     from ocrformer.datasets import load_samples
     from ocrformer.evaluation_page import evaluation_page
     from ocrformer.journal import make_ready, put
-    from ocrformer.reader import OCRformer
+    from ocrformer.reader import OCRformer, weights_path
 
-    for target in (as_json, html):
-        if target and target != "-":
-            apart(target, *places, *models)
-            make_ready(target)
+    targets = [target for target in (as_json, html) if target and target != "-"]
+    weights = [str(weights_path(model)) for model in models or ("default",)]
+    for target in targets:
+        apart(target, *places, *weights, runtime)
+        make_ready(target)
     data = [(called(place, places), load_samples(place)) for place in places]
+    for target in targets:
+        spare(target, [sample for _, samples in data for sample in samples])
     readers = [OCRformer.from_pretrained(model, device, runtime) for model in models or ("default",)]
     if len({reader.name for reader in readers}) < len(readers):  # fine-tuned ones are all called the same
         for reader, model in zip(readers, models, strict=True):
             reader.name = model
     options = DecodeOptions(mode=mode)
     done = [evaluation.evaluate(reader, name, samples, options) for name, samples in data for reader in readers]
-    for one in done:
-        if not one.lines:
-            raise click.ClickException(f"{one.data}: none of its pictures could be read: {one.failures[0]}")
+    empty = [one for one in done if not one.lines]
+    for one in empty:
+        click.echo(f"ocrformer: {one.data}: none of its pictures could be read: {one.failures[0]}", err=True)
+    done = [one for one in done if one.lines]
+    if not done:
+        sys.exit(1)
     results = [evaluation.report(one) for one in done]
     pairs = _pairs(done, len(readers))
     comparisons = [evaluation.compared(first, second) for first, second in pairs]
-    if as_json != "-":
-        _print(results, comparisons)
     figures = {"reports": results, "comparisons": comparisons}
-    if as_json == "-":
-        click.echo(json.dumps(figures, ensure_ascii=False, indent=1))
-    elif as_json:
-        put(as_json, json.dumps(figures, ensure_ascii=False, indent=1) + "\n")
+    written = json.dumps(figures, ensure_ascii=False, indent=1) + "\n"
+    if as_json and as_json != "-":
+        put(as_json, written)
     if html:
         put(html, evaluation_page(done, figures))
-    if any(one.failures for one in done):
+    if as_json == "-":
+        click.echo(written.encode(), nl=False)  # UTF-8 whatever the locale
+    else:
+        _print(results, comparisons)
+    if empty or any(one.failures for one in done):
         sys.exit(1)
 
 

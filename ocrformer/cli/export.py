@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ocrformer.cli.extras import apart, need, plainly
+from ocrformer.cli.extras import apart, here, need, plainly
 
 
 @click.command()
@@ -26,7 +26,7 @@ def export(model: str, output: str | None, int8: bool) -> None:
     from ocrformer.reader import weights_path
 
     weights = weights_path(model)
-    target = Path(output) if output else weights.with_suffix(".onnx")
+    target = Path(here(output)) if output else weights.with_suffix(".onnx")
     apart(str(target), str(weights))
     make_ready(str(target))
     try:

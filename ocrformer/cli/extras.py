@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from ocrformer.remote import is_url
+
+if TYPE_CHECKING:
+    from ocrformer.datasets import Sample
 
 
 def need(module: str, extra: str) -> None:
@@ -42,6 +48,21 @@ def apart(output: str, *inputs: str, within: bool = True) -> None:
     for place in (Path(place) for place in inputs if os.path.exists(place)):  # noqa: PTH110
         if target.samefile(place) or (within and place.resolve() in target.resolve().parents):
             raise click.UsageError(f"{output}: would replace what is read; name another file")
+
+
+def spare(target: str, samples: Iterable[Sample]) -> None:
+    """Refuse an output that is one of the pictures of labelled lines, wherever they lie."""
+    if os.path.exists(target):  # noqa: PTH110 - as in `apart`
+        pictures = (sample.name.rpartition("#")[0] or sample.name for sample in samples)
+        if os.path.realpath(target) in map(os.path.realpath, pictures):
+            raise click.UsageError(f"{target}: would replace a labelled picture; name another file")
+
+
+def here(output: str) -> str:
+    """The output, if it is on this machine; not every command can write elsewhere."""
+    if is_url(output):
+        raise click.UsageError(f"{output}: this command writes to this machine alone; name a local place")
+    return output
 
 
 def called(place: str, places: Sequence[str]) -> str:

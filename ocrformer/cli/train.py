@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from ocrformer.cli.extras import need, plainly
+from ocrformer.cli.extras import here, need, plainly
 
 
 def _duration(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -106,7 +106,9 @@ def _finetune(options: dict[str, Any]) -> None:
         name: list(options[name]) for name in ("data", "fonts", "text", "general_fonts", "general_text")
     }
     plain = {name: options[name] for name in ("max_time", "seed", "workers", "overwrite")}
-    task = Task(options["init"] or "default", Path(options["output"]), steps=options["steps"] or 0, **listed, **plain)
+    task = Task(
+        options["init"] or "default", Path(here(options["output"])), steps=options["steps"] or 0, **listed, **plain
+    )
     try:
         from ocrformer.training.tune import tune
 
@@ -114,6 +116,8 @@ def _finetune(options: dict[str, Any]) -> None:
         with plainly():
             for line in tune(task):
                 click.echo(line)
+    except BrokenPipeError:  # nobody listens any more
+        raise
     except OSError as error:
         raise click.UsageError(str(error)) from None
 
@@ -147,7 +151,7 @@ def synth(output: str, number: int, **options: Any) -> None:
     fonts, text, korean_text = (list(options.pop(name)) for name in ("fonts", "text", "korean_text"))
     config = SyntheticConfig(fonts=fonts, text=text, korean=options.pop("korean"), korean_text=korean_text)
     try:
-        written = write_lines(Path(output), config, number, **options)
+        written = write_lines(Path(here(output)), config, number, **options)
     except (ValueError, OSError) as error:
         raise click.UsageError(str(error)) from None
     click.echo(f"{written} lines, labels.tsv and sheet.png in {output}")

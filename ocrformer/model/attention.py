@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,9 +12,6 @@ from torch.nn import functional as F
 
 _SCORES = 2**21  # scores that are computed at a time: 4 MB in bfloat16
 _TOKENS = 64  # decoders' passes compute multiples of so many
-_FEW = 300_000
-"""Scores up to which torch's own kernel is as fast as two matrix products of a shape that is new: their kernels take
-longer to make than so little arithmetic, and a decoder's calls hardly ever have the same shape twice."""
 
 
 @dataclass
@@ -167,8 +163,7 @@ class MultiHeadAttention(nn.Module):
         for query, pair, mask in zip(self.query(x).split(sizes), self.key_value(x).split(sizes), masks, strict=True):
             keys, values = pair.view(*mask.shape, -1).chunk(2, dim=-1)
             query, keys, values = (self.split(part) for part in (query.view(*mask.shape, -1), keys, values))
-            # (B, heads, N, head size); these shapes do come again
-            of_batch = _attend(query, keys, values, mask[:, None, None], causal=False, few=0)
+            of_batch = _attend(query, keys, values, mask[:, None, None], causal=False)  # (B, heads, N, head size)
             attended.append(of_batch.transpose(1, 2).flatten(2).flatten(0, 1))
         out: Tensor = self.output(torch.cat(attended))
         return out
@@ -188,12 +183,9 @@ class MultiHeadAttention(nn.Module):
         return out, weights
 
 
-def _attend(
-    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, causal: bool, few: int = _FEW
-) -> Tensor:
+def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, causal: bool) -> Tensor:
     """softmax(Q K^T / sqrt(d_k)) V; mask and causal as in `MultiHeadAttention.forward`."""
-    many = math.prod(query.shape[:3]) * keys.shape[2] > few
-    by_matrices = many and query.device.type == "cpu" and query.dtype == torch.bfloat16
+    by_matrices = query.device.type == "cpu" and query.dtype == torch.bfloat16
     if causal and (by_matrices or query.shape[2] != keys.shape[2]):
         mask, causal = _causal_mask(query.shape[2], keys.shape[2], query.device), False
     if by_matrices:
@@ -202,7 +194,8 @@ def _attend(
 
 
 def _attend_by_matrices(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """The same by two matrix products: in bfloat16 a CPU does that twice as fast as torch's fused kernel.
+    """The same by two matrix products: in bfloat16 a CPU does that twice as fast as torch's fused kernel, and what a
+    line gets does not depend on the padding that its company needs.
 
     A few heads at a time, whose scores stay in the cache.
     """

@@ -151,11 +151,14 @@ def save(path: str | os.PathLike[str], bundle: Bundle) -> None:
         "charset": bundle.charset.characters,
         "details": json.dumps(bundle.details, sort_keys=True),
     }
-    partial = Path(f"{os.fspath(path)}.part")
+    target = Path(os.path.realpath(path))  # a link goes on pointing where it does
+    partial = target.with_name(f"{target.name}.part")
+    if target.exists() and not target.is_file():
+        raise WeightsError(f"{path}: cannot write weights there (it is no regular file)")
     try:
         save_file(tensors, partial, metadata=metadata)
         partial.chmod(0o644)  # safetensors writes for the owner alone
-        partial.replace(path)
+        partial.replace(target)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path}: cannot write weights there ({error})") from None
 

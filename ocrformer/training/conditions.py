@@ -7,7 +7,7 @@ its own, so that what is learnt from the one is measured by the other.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from ocrformer.charset import normalise
-from ocrformer.datasets import DatasetError, load_samples
-from ocrformer.image import Pixels
+from ocrformer.datasets import DatasetError, Sample, load_samples
+from ocrformer.image import ImageError, Pixels
 from ocrformer.inspection import evenly
 from ocrformer.training.ink import scaled
 
@@ -129,6 +129,8 @@ def stretched(grey: Pixels, factor: float) -> Pixels:
     return scaled(grey, round(factor * grey.shape[1]), len(grey))
 
 
+_LARGEST = 20_000  # pixels along a side: OpenCV numbers them in sixteen bits, and some lines get wider
+
 CONDITIONS: Mapping[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
     "plain": lambda grey, _: grey,
     "shadow": lambda grey, _: shadowed(grey),
@@ -151,22 +153,24 @@ CONDITIONS: Mapping[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
 """By name: what is done to a line, with a source of what is random in it."""
 
 
-def distort(place: str, folder: Path, most: int) -> Iterator[tuple[str, int]]:
+def distort(place: str, folder: Path, most: int, failures: list[str]) -> Iterator[tuple[str, int]]:
     """Write `folder/CONDITION/` with pictures and `labels.tsv`, for lines spread over those of a data set.
 
     Args:
         place: Labelled lines.
         folder: Created if need be.
         most: How many lines at most.
+        failures: Gets a sentence for each picture that is left out.
 
     Yields:
         Name of each condition and number of its lines, as they are written.
 
     Raises (at the first step):
-        DatasetError: If nothing labelled is found, or there is anything in the folder.
-        ImageError: If a picture cannot be opened.
+        DatasetError: If nothing labelled is found, no picture can be read, or there is anything in the folder.
     """
-    chosen = evenly(load_samples(place), most)
+    chosen = _readable(evenly(load_samples(place), most), failures)
+    if not chosen:
+        raise DatasetError(f"{place}: none of its pictures can be read: {failures[0]}")
     if folder.exists() and any(folder.iterdir()):
         raise DatasetError(f"{folder} is not empty: name another folder")
     for name, worse in CONDITIONS.items():
@@ -180,3 +184,17 @@ def distort(place: str, folder: Path, most: int) -> Iterator[tuple[str, int]]:
             rows.append(f"{file}\t{normalise(sample.text)}\n")
         (target / "labels.tsv").write_text("".join(rows), "utf-8")
         yield name, len(rows)
+
+
+def _readable(samples: Sequence[Sample], failures: list[str]) -> list[Sample]:
+    """Those whose pictures can be opened and bent."""
+    kept = []
+    for sample in samples:
+        try:
+            height, width = sample.open().shape
+            if max(height, width) > _LARGEST:
+                raise ImageError(f"{sample.name}: {width} x {height} pixels are too many to distort", "too_large")
+            kept.append(sample)
+        except ImageError as error:
+            failures.append(str(error))
+    return kept

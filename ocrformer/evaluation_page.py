@@ -19,7 +19,7 @@ def evaluation_page(done: Sequence[Evaluation], figures: dict[str, Any]) -> str:
 
     Args:
         done: Evaluations, in the order of their reports.
-        figures: `reports` and `comparisons`, as written to JSON.
+        figures: `reports` and `comparisons`, as written to JSON; after fine-tuning `fonts` and `new_characters` too.
     """
     return fill("evaluation.html", figures | {"worst": [_worst(evaluation) for evaluation in done]})
 

@@ -220,7 +220,7 @@ def test_from_lines_to_report(weights, labelled, fonts, tmp_path):
     text.write_text("alpha α and beta β\n" * 50, "utf-8")
     options = [
         "--init", weights, "--data", labelled, "--text", text, "--general-fonts", fonts / "DejaVuSans.ttf",
-        "-o", output, "--steps", 2,
+        "--fonts", fonts / "DejaVuSerif.ttf", "-o", output, "--steps", 2,
     ]  # fmt: skip
     done = run(*options)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -234,6 +234,9 @@ def test_from_lines_to_report(weights, labelled, fonts, tmp_path):
     report = json.loads((output / "report.json").read_text("utf-8"))
     assert [r["data"] for r in report["reports"]][::2] == ["new lines", "own lines", "old lines"]
     assert {"α", "β"} <= set(report["new_characters"]) <= set("αβΑΒ")  # own texts are also set in capitals
+    (font,) = report["fonts"]
+    assert font["name"] == "DejaVu Serif (DejaVuSerif.ttf)" and all(0 <= font[key] <= 2 for key in {*font} - {"name"})
+    assert "% of clean lines" in done.stdout and "% of worn ones" in done.stdout
     assert (output / "report.html").stat().st_size > 10_000
     with Image.open(output / "preview.png") as preview:
         assert preview.width > 1000

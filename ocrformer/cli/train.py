@@ -138,7 +138,11 @@ def _hush_lightning() -> None:
 @click.option("--unseen", is_flag=True, help="Only font families that training holds out.")
 @click.option("-n", "--number", type=click.IntRange(1), default=100, show_default=True, help="How many lines.")
 @click.option(
-    "--width", type=click.IntRange(16), default=512, show_default=True, help="About the greatest width, 32 pixels high."
+    "--width",
+    type=click.IntRange(16, 4096),
+    default=512,
+    show_default=True,
+    help="About the greatest width, 32 pixels high.",
 )
 @click.option("--seed", default=0, show_default=True, help="Another seed, other lines.")
 @click.option("-o", "--output", required=True, type=click.Path(file_okay=False), help="Folder to write to.")

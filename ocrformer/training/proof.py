@@ -20,7 +20,7 @@ from ocrformer.training.material import Material, drawn
 from ocrformer.training.sheet import sheet_of
 
 _TESTED = 600  # lines per set
-_PER_FONT = 25  # lines per font
+_PER_FONT = 25  # lines per font, at least
 
 
 def prove(material: Material, before: OCRformer, after: OCRformer, output: Path) -> list[str]:
@@ -59,21 +59,29 @@ def _lines(pairs: list[list[Evaluation]], figures: dict[str, Any]) -> list[str]:
         changes = [("CER", one.cer, two.cer), ("exact lines", one.exact, two.exact), ("word F1", one.f1, two.f1)]
         figures_said = ", ".join(f"{name} {100 * a:.2f} -> {100 * b:.2f} %" for name, a, b in changes)
         said.append(f"{first.data} ({one.lines}): {figures_said}")
-    fonts = [f"font {f['name']}: CER {100 * f['before']:.2f} -> {100 * f['after']:.2f} %" for f in figures["fonts"]]
+    fonts = [
+        f"font {f['name']}: CER {100 * f['clean_before']:.2f} -> {100 * f['clean_after']:.2f} % of clean lines, "
+        f"{100 * f['before']:.2f} -> {100 * f['after']:.2f} % of worn ones"
+        for f in figures["fonts"]
+    ]
     new = figures["new_characters"].items()
     return said + fonts + [f"new character {character}: {right} of {total} right" for character, (right, total) in new]
 
 
 def _fonts(material: Material, before: OCRformer, after: OCRformer) -> list[dict[str, Any]]:
-    """Error on each of the user's fonts."""
+    """Error on each of the user's fonts: of clean print, and of lines as training draws them, some beyond reading."""
     if material.own is None or not material.own_faces:
         return []
     source, _ = material.own.voices[0]
     rows = []
     for face in material.own_faces:
         name = f"{face.family} ({Path(face.path).name})"
-        samples = drawn(LineFactory([Voice(1.0, source, [face])], material.own.height), _PER_FONT, name)
-        rows.append({"name": name, "before": _error(before, samples), "after": _error(after, samples)})
+        row: dict[str, Any] = {"name": name}
+        for kind in ("", "clean_"):
+            factory = LineFactory([Voice(1.0, source, [face])], material.own.height, clean=bool(kind))
+            samples = drawn(factory, max(_PER_FONT, _TESTED // 2 // len(material.own_faces)), name)
+            row |= {f"{kind}before": _error(before, samples), f"{kind}after": _error(after, samples)}
+        rows.append(row)
     return rows
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ocrformer import ctc
 from ocrformer.charset import BLANK, BOS, EOS, SPECIALS
-from ocrformer.draft import Choices, Draft
+from ocrformer.draft import Draft
 from ocrformer.model.attention import KVCache, Packing
 from ocrformer.model.decoder import Decoder, Memory
 
@@ -26,6 +25,8 @@ _MAX_PASSES = 16
 _STEP = 8
 """Passes cover multiples of so many tokens a line, and later ones powers of two of lines: each new shape of a matrix
 costs a CPU a new kernel, whose making takes longer than the arithmetic."""
+_TOKENS = 64
+"""And multiples of so many tokens in all."""
 
 
 @dataclass(frozen=True)
@@ -65,40 +66,39 @@ def constraint(vocabulary: int, allowed: Sequence[int] | None, *, of_ctc: bool) 
 
 def _predict(
     decoder: Decoder, memory: Memory, lines: Sequence[Draft], bias: Tensor, caches: list[KVCache]
-) -> list[Choices]:
-    """What the decoder makes of each line's open tokens, EOS included.
+) -> list[npt.NDArray[np.float32]]:
+    """Log-probabilities (T, V) of each line's open tokens if its draft is right, EOS included.
 
     The memory may have more lines; caches hold what is done, and are extended.
     """
-    device = memory.mask.device
-    open_ = [line.open() for line in lines]
-    spans = [(len(line.done), len(line.done) + len(ids)) for line, ids in zip(lines, open_, strict=True)]
-    start = spans[0][0] if len(lines) == 1 else 0  # a single line has no padding to leave out
-    longest = max(end for _, end in spans) - start
-    shape = len(memory.mask), start - -longest // _STEP * _STEP
-    tokens = np.full(shape, BLANK)
-    for row, line, ids in zip(tokens, lines, open_, strict=False):
-        row[: len(line.done) + len(ids)] = [BOS, *line.done, *ids[:-1]]
     if len(lines) == 1:
-        for cache in caches:
-            cache.cut(start)
-        logits = decoder(torch.from_numpy(tokens[:, start:]).to(device), memory, caches=caches, position=start)[0]
-    else:
-        packing = Packing.of(spans, shape).to(device)
-        logits = decoder(torch.from_numpy(tokens).to(device), memory, caches=caches, packing=packing)
-    return _choices(logits + bias.to(device), open_)
+        return [_predict_alone(decoder, memory, lines[0], bias, caches)]
+    device = memory.mask.device
+    spans = [(len(line.done), len(line.target())) for line in lines]
+    shape = len(memory.mask), -(-max(end for _, end in spans) // _STEP) * _STEP
+    tokens = np.full(shape, BLANK)
+    for row, line, (_, end) in zip(tokens, lines, spans, strict=False):
+        row[:end] = [BOS, *line.target()[:-1]]
+    packing = Packing.of(spans, shape, _TOKENS).to(device)
+    logits = decoder(torch.from_numpy(tokens).to(device), memory, caches=caches, packing=packing) + bias.to(device)
+    lengths = [end - start for start, end in spans]
+    log_probs = logits[: sum(lengths)].float().log_softmax(dim=-1)
+    return [part.numpy() for part in log_probs.cpu().split(lengths)]
 
 
-def _choices(logits: Tensor, open_: Sequence[list[int]]) -> list[Choices]:
-    """Line by line, of logits (S, V) for the open tokens of one after the other; S may be more than these."""
-    ends = list(accumulate(map(len, open_)))
-    drafted = torch.tensor(list(chain.from_iterable(open_)), device=logits.device)[:, None]
-    log_probs = logits[: ends[-1]].float().log_softmax(dim=-1)
-    of_draft = log_probs.gather(1, drafted)[:, 0]
-    values, best = log_probs.max(dim=-1)
-    others = log_probs.scatter_(1, best[:, None], -torch.inf).amax(dim=-1)
-    parts = [part.cpu().numpy() for part in (best, values, values - others, of_draft)]
-    return [Choices(*(part[start:end] for part in parts)) for start, end in zip([0, *ends], ends, strict=False)]
+def _predict_alone(
+    decoder: Decoder, memory: Memory, line: Draft, bias: Tensor, caches: list[KVCache]
+) -> npt.NDArray[np.float32]:
+    """The same for a single line, which has no padding to leave out."""
+    device = memory.mask.device
+    start = len(line.done)
+    open_ = [BOS, *line.target()[:-1]][start:]
+    tokens = torch.tensor([open_ + [BLANK] * (-len(open_) % _STEP)], device=device)
+    for cache in caches:
+        cache.cut(start)
+    logits = decoder(tokens, memory, caches=caches, position=start)[0, : len(open_)] + bias.to(device)
+    log_probs: npt.NDArray[np.float32] = logits.float().log_softmax(dim=-1).cpu().numpy()
+    return log_probs
 
 
 def _filled(rows: list[int]) -> list[int]:
@@ -140,10 +140,11 @@ def verify(
     given_up: set[int] = set()
     part, caches = memory, decoder.new_caches()
     for _ in range(_MAX_PASSES):
-        choices = _predict(decoder, part, [lines[i] for i in active], bias, caches)
+        log_probs = _predict(decoder, part, [lines[i] for i in active], bias, caches)
         if not scored:
-            scored = [Hypothesis(list(d), c.of_draft) for d, c in zip(drafts, choices, strict=True)]
-        going = [row for row, i in enumerate(active) if not lines[i].advance(choices[row], limits[i])]
+            targets = [line.target() for line in lines]
+            scored = [Hypothesis(t[:-1], v[np.arange(len(t)), t]) for v, t in zip(log_probs, targets, strict=True)]
+        going = [row for row, i in enumerate(active) if not lines[i].advance(log_probs[row], limits[i])]
         if margins is not None:
             hopeless = {i for i in active if lines[i].scores.sum() < scored[i].score + margins[i]}
             given_up |= hopeless

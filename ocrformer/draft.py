@@ -4,28 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ocrformer.charset import EOS
-
-
-class Choices(NamedTuple):
-    """What a decoder makes of a line's open tokens, if those before each are right.
-
-    Attributes:
-        best: The most probable id for each, (T,).
-        log_probs: Its log-probability, (T,).
-        leads: By how much, in nats, it is more probable than any other, (T,).
-        of_draft: Log-probability of the draft's id, (T,).
-    """
-
-    best: npt.NDArray[np.int64]
-    log_probs: npt.NDArray[np.float32]
-    leads: npt.NDArray[np.float32]
-    of_draft: npt.NDArray[np.float32]
 
 
 class Draft:
@@ -48,23 +31,26 @@ class Draft:
         self._resume = 0  # where the draft goes on
         self._costs = np.arange(len(draft) + 1)  # edit distances of what is done to every beginning of the draft
 
-    def open(self) -> list[int]:
-        """The ids still to be verified, EOS at last."""
-        return [*self.draft[self._resume :].tolist(), EOS]
+    def target(self) -> list[int]:
+        """What the line would be if the rest of the draft were right."""
+        return [*self.done, *self.draft[self._resume :].tolist(), EOS]
 
-    def advance(self, choices: Choices, limit: int) -> bool:
+    def advance(self, log_probs: npt.NDArray[np.float32], limit: int) -> bool:
         """Accept what agrees with the decoder, and its correction; True once the line is complete.
 
         Args:
-            choices: For the open tokens.
+            log_probs: Of the open tokens, (T, V); altered.
             limit: Most tokens, EOS included.
         """
-        open_ = np.array(self.open()[: limit - len(self.done)])
-        differs = np.flatnonzero(choices.best[: len(open_)] != open_)
-        count = int(differs[0]) + 1 if differs.size else len(open_)
-        accepted = choices.best[:count]
-        self.scores = np.append(self.scores, choices.log_probs[:count])
-        self.lead = min(self.lead, float(choices.leads[:count].min()))
+        open_ = np.append(self.draft[self._resume :], EOS)[: limit - len(self.done)]
+        best = log_probs[: len(open_)].argmax(axis=-1)
+        differs = np.flatnonzero(best != open_)
+        accepted = best[: differs[0] + 1] if differs.size else open_
+        places = np.arange(len(accepted))
+        scores = log_probs[places, accepted]
+        self.scores = np.append(self.scores, scores)
+        log_probs[places, accepted] = -np.inf  # what is left are the others
+        self.lead = min(self.lead, float((scores - log_probs[places].max(axis=-1)).min()))
         self.done += accepted[accepted != EOS].tolist()
         if not differs.size or accepted[-1] == EOS or len(self.done) >= limit:
             return True

@@ -3,47 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 _SCORES = 2**21  # scores that are computed at a time: 4 MB in bfloat16
-_TOKENS = 64  # decoders' passes compute multiples of so many
 
 
 @dataclass
 class KVCache:
-    """Keys and values of one attention layer side by side, (B, T, 2 d); None until the first step.
+    """Keys and values of one attention layer, (B, heads, T, head size) each; None until the first step.
 
     A cache is an argument of `forward` and never state of a module, so that one model serves many threads.
     """
 
-    pairs: Tensor | None = None
+    keys: Tensor | None = None
+    values: Tensor | None = None
 
-    def append(self, pairs: Tensor) -> Tensor:
+    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Add the newest positions and return all of them."""
-        self.pairs = pairs if self.pairs is None else torch.cat((self.pairs, pairs), dim=1)
-        return self.pairs
+        if self.keys is not None and self.values is not None:
+            keys = torch.cat((self.keys, keys), dim=2)
+            values = torch.cat((self.values, values), dim=2)
+        self.keys, self.values = keys, values
+        return keys, values
 
     def select(self, rows: Tensor) -> KVCache:
         """The cache of some batch rows, in the order given (repeats allowed, as beam search needs)."""
-        return KVCache(None if self.pairs is None else self.pairs.index_select(0, rows))
+        if self.keys is None or self.values is None:
+            return KVCache()
+        return KVCache(self.keys.index_select(0, rows), self.values.index_select(0, rows))
 
     def cut(self, length: int) -> None:
         """Forget all positions from this one on."""
-        if self.pairs is not None:
-            self.pairs = self.pairs[:, :length]
+        if self.keys is not None and self.values is not None:
+            self.keys, self.values = self.keys[:, :, :length], self.values[:, :, :length]
 
-    def fill(self, pairs: Tensor, packing: Packing) -> Tensor:
+    def fill(self, keys: Tensor, values: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
         """Put the packed positions in their places beside those that were there before, and return all."""
-        batch, length = packing.shape
-        before = pairs.new_zeros(batch, 0, pairs.shape[1]) if self.pairs is None else self.pairs
-        self.pairs = F.pad(before, (0, 0, 0, length - before.shape[1])).contiguous()
-        self.pairs.view(batch * length, -1).index_copy_(0, packing.index, pairs)
-        return self.pairs
+        if self.keys is not None and self.values is not None:
+            new = packing.padded(keys.new_ones(len(packing.index), 1))[:, None] > 0  # (B, 1, T, 1)
+            room = 0, 0, 0, keys.shape[2] - self.keys.shape[2]
+            keys = torch.where(new, keys, F.pad(self.keys, room))
+            values = torch.where(new, values, F.pad(self.values, room))
+        self.keys, self.values = keys, values
+        return keys, values
 
 
 @dataclass(frozen=True)
@@ -53,47 +59,35 @@ class Packing:
     Attributes:
         index: Place of each token in the padded batch, B * T counted through, (S,).
         shape: (B, T).
-        queries: Place of each token if the lines begin at the first place where any has a token, (S,).
-        first: That place.
     """
 
     index: Tensor
     shape: tuple[int, int]
-    queries: Tensor
-    first: int
 
     @classmethod
-    def of(cls, spans: Sequence[tuple[int, int]], shape: tuple[int, int]) -> Packing:
-        """Tokens start to end of each of B lines, line by line; then the first one again, as every S costs new kernels.
+    def of(cls, spans: Sequence[tuple[int, int]], shape: tuple[int, int], multiple: int) -> Packing:
+        """Tokens start to end of each of B lines, line by line.
 
         Args:
             spans: Start and end in at most B lines, each within T; lines beyond them have no token.
             shape: (B, T).
+            multiple: S is one of this, the first token being repeated at the end: every S costs a CPU new kernels.
         """
-        rows = np.repeat(np.arange(len(spans)), [end - start for start, end in spans])
-        places = np.concatenate([np.arange(start, end) for start, end in spans])
-        more = min(_TOKENS, 1 << (len(rows) - 1).bit_length())  # S is a power of two, or many times _TOKENS
-        rows, places = (np.append(part, part[:1].repeat(-len(part) % more)) for part in (rows, places))
-        first = min(start for start, _ in spans)
-        index, queries = (torch.from_numpy(rows * (shape[1] - cut) + places - cut) for cut in (0, first))
-        return cls(index, shape, queries, first)
+        index = torch.cat([torch.arange(start, end) + row * shape[1] for row, (start, end) in enumerate(spans)])
+        return cls(torch.cat((index, index[:1].expand(-len(index) % multiple))), shape)
 
     def to(self, device: torch.device) -> Packing:
         """The same on another device."""
-        return replace(self, index=self.index.to(device), queries=self.queries.to(device))
+        return Packing(self.index.to(device), self.shape)
 
     def packed(self, x: Tensor) -> Tensor:
         """(B, T, d) -> (S, d)."""
         return x.flatten(0, 1)[self.index]
 
-    def asking(self, x: Tensor) -> Tensor:
-        """(S, d) -> (B, T - first, d), zero where there is no token."""
-        batch, length = self.shape[0], self.shape[1] - self.first
-        return x.new_zeros(batch * length, x.shape[1]).index_copy_(0, self.queries, x).view(batch, length, -1)
-
-    def answered(self, x: Tensor) -> Tensor:
-        """(B, T - first, d) -> (S, d)."""
-        return x.flatten(0, 1)[self.queries]
+    def padded(self, x: Tensor) -> Tensor:
+        """(S, d) -> (B, T, d), zero where there is no token."""
+        batch, length = self.shape
+        return x.new_zeros(batch * length, x.shape[-1]).index_copy_(0, self.index, x).view(batch, length, -1)
 
 
 class MultiHeadAttention(nn.Module):
@@ -110,13 +104,10 @@ class MultiHeadAttention(nn.Module):
         """(B, T, d) -> (B, heads, T, d / heads)."""
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
-    def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values (B, heads, N, head size) of what is attended to, (B, N, d)."""
-        return self.parted(self.key_value(memory))
-
-    def parted(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values (B, heads, N, head size) of both side by side, (B, N, 2 d)."""
-        keys, values = pairs.chunk(2, dim=-1)
+    def project(self, memory: Tensor, packing: Packing | None = None) -> tuple[Tensor, Tensor]:
+        """Keys and values (B, heads, N, head size) of what is attended to, (B, N, d), or (S, d) if packed."""
+        both = self.key_value(memory)
+        keys, values = (both if packing is None else packing.padded(both)).chunk(2, dim=-1)
         return self.split(keys), self.split(values)
 
     def forward(
@@ -133,7 +124,7 @@ class MultiHeadAttention(nn.Module):
 
         Args:
             x: Where attention comes from.
-            keys: From `project` or `parted`.
+            keys: From `project`, or from a cache.
             values: Likewise.
             mask: Boolean, broadcastable to (B, heads, T, N); True may be attended to.
             causal: x are the last T of the N positions, and each sees itself and those before it.
@@ -143,9 +134,9 @@ class MultiHeadAttention(nn.Module):
             The same shape as x.
         """
         query = self.query(x)
-        query = self.split(query if packing is None else packing.asking(query))
+        query = self.split(query if packing is None else packing.padded(query))
         attended = _attend(query, keys, values, mask, causal=causal).transpose(1, 2).flatten(2)  # (B, T, d)
-        out: Tensor = self.output(attended if packing is None else packing.answered(attended))
+        out: Tensor = self.output(attended if packing is None else packing.packed(attended))
         return out
 
     def within(self, x: Tensor, masks: Sequence[Tensor]) -> Tensor:
@@ -194,8 +185,7 @@ def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *,
 
 
 def _attend_by_matrices(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """The same by two matrix products: in bfloat16 a CPU does that twice as fast as torch's fused kernel, and what a
-    line gets does not depend on the padding that its company needs.
+    """The same by two matrix products: in bfloat16 a CPU does that twice as fast as torch's fused kernel.
 
     A few heads at a time, whose scores stay in the cache.
     """

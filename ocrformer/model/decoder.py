@@ -69,11 +69,10 @@ class DecoderLayer(nn.Module):
     def look_back(self, x: Tensor, cache: KVCache | None = None, packing: Packing | None = None) -> Tensor:
         """The first of the three steps: masked self-attention."""
         normed = self.self_norm(x)
-        pairs = self.self_attention.key_value(normed)
+        keys, values = self.self_attention.project(normed, packing)
+        causal = keys.shape[2] > 1
         if cache is not None:
-            pairs = cache.append(pairs) if packing is None else cache.fill(pairs, packing)
-        keys, values = self.self_attention.parted(pairs)
-        causal = packing is not None or x.shape[1] > 1
+            keys, values = cache.append(keys, values) if packing is None else cache.fill(keys, values, packing)
         out: Tensor = x + self.self_attention(normed, keys, values, causal=causal, packing=packing)
         return out
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -45,10 +45,7 @@ def _page_lines(root: ET.Element) -> tuple[str, list[tuple[str, Corners]]]:
         coordinates = line.find("Coords")
         text = _page_text(line)
         if coordinates is not None and text:
-            points = _points(coordinates.get("points", "")) or [
-                (float(point.get("x", "")), float(point.get("y", ""))) for point in coordinates.findall("Point")
-            ]  # as before 2013
-            lines.append((text, _around(points)))
+            lines.append((text, _placed(line, partial(_page_place, coordinates))))
     return page.get("imageFilename", ""), lines
 
 
@@ -60,6 +57,21 @@ def _page_text(line: ET.Element) -> str:
     return " ".join(filter(None, map(_page_text, line.findall("Word"))))
 
 
+def _page_place(coordinates: ET.Element) -> list[tuple[float, ...]]:
+    """Corners of a line."""
+    return _points(coordinates.get("points", "")) or [
+        (float(point.get("x", "")), float(point.get("y", ""))) for point in coordinates.findall("Point")
+    ]  # as before 2013
+
+
+def _placed(line: ET.Element, place: Callable[[], list[tuple[float, ...]]]) -> Corners:
+    """The rectangle around a line's place; what is wrong with it names the line."""
+    try:
+        return _around(place())
+    except (ValueError, IndexError, OverflowError) as error:
+        raise ValueError(f"line {line.get('id') or line.get('ID') or 'without an id'}: {error}") from None
+
+
 def _alto_lines(root: ET.Element) -> tuple[str, list[tuple[str, Corners]]]:
     unit = root.findtext("Description/MeasurementUnit", "").strip() or "pixel"
     if unit != "pixel":
@@ -67,7 +79,7 @@ def _alto_lines(root: ET.Element) -> tuple[str, list[tuple[str, Corners]]]:
     if sum(page.find(".//TextLine") is not None for page in root.iter("Page")) > 1:
         raise ValueError("it describes several pages, and names one picture: make a file of each")
     texts = [(text, line) for line in root.iter("TextLine") if (text := _alto_text(line))]
-    lines = [(text, _around(_alto_place(line))) for text, line in texts]
+    lines = [(text, _placed(line, partial(_alto_place, line))) for text, line in texts]
     return root.findtext("Description/sourceImageInformation/fileName", ""), lines
 
 

@@ -396,3 +396,12 @@ def test_a_place_without_a_name_is_not_the_present_folder(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DatasetError, match="without a name"):
         load_samples("")
+
+
+@pytest.mark.parametrize("points", ["", "1,x 2,3", "inf,1 2,3", "5"])
+def test_a_line_without_a_place_is_named(tmp_path, points):
+    Image.new("L", (200, 100), 255).save(tmp_path / "p.png")
+    line = f'<TextLine id="r1l3"><Coords points="{points}"/><TextEquiv><Unicode>x</Unicode></TextEquiv></TextLine>'
+    (tmp_path / "p.xml").write_text(f'<PcGts><Page imageFilename="p.png">{line}</Page></PcGts>')
+    with pytest.raises(DatasetError, match=r"p\.xml: .*line r1l3: "):
+        load_samples(tmp_path)

@@ -10,8 +10,6 @@ from ocrformer.training.fonts import coverage
 from ocrformer.training.material import Material, Task, gather
 from ocrformer.training.proof import preview, prove
 
-_OWN_LINES = 2000  # what own fonts or texts count as, in labelled lines
-
 
 def tune(task: Task) -> Iterator[str]:
     """Gather, preview, train and prove; gives what there is to say as it happens.
@@ -28,7 +26,8 @@ def tune(task: Task) -> Iterator[str]:
     if material.own:
         preview(material.bundle, material.own, task.output)
         yield f"preview of own lines: {task.output / 'preview.png'}"
-    recipe = Recipe.by_size(len(material.training) or _OWN_LINES, task.steps)
+    labelled = len(material.training)
+    recipe = Recipe.by_size(labelled, task.steps) if labelled else Recipe.for_drawn(task.steps)
     yield f"training at most {recipe.steps} steps, {100 * recipe.replay:.0f} % of them replayed lines"
     best = train(task, material, recipe)
     after = OCRformer.from_pretrained(best, "cpu")

@@ -344,3 +344,12 @@ def test_reports_hold_lines_of_any_width_and_names_of_any_kind(read):
     first, second = sorted(data_of(Path("page.html").read_text("utf-8"))["rows"], key=lambda row: row["file"])
     assert first["label"] == "" and first["image"] is None
     assert second["image"].startswith("data:image/")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("command", [["data", "check", "samples"], ["--help"]])
+def test_a_full_disk_behind_standard_output_is_one_sentence(command):
+    with Path("/dev/full").open("w") as full:
+        program = [sys.executable, "-m", "ocrformer", *command]
+        result = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, cwd=ROOT)
+    assert result.returncode == 2 and result.stderr == "Error: cannot write the output (No space left on device)\n"

@@ -10,7 +10,7 @@ from rapidfuzz.distance import Levenshtein
 from ocrformer.charset import normalise
 from ocrformer.display import picture_url
 from ocrformer.evaluation import Evaluation, worst
-from ocrformer.metrics import fold
+from ocrformer.metrics import folded_letters
 from ocrformer.pages import fill
 
 
@@ -38,6 +38,21 @@ def _worst(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 def _differences(truth: str, text: str) -> Iterator[tuple[str, str, str]]:
     """Parts of a label and of what was read in its place, and how they differ: `equal` where that is no error."""
-    one, other = ([fold(character) or character for character in line] for line in (truth, text))
+    (one, ours), (other, theirs) = folded_letters(truth), folded_letters(text)
+    labelled = read = 0  # characters that were told of
     for edit in Levenshtein.opcodes(one, other):
-        yield edit.tag, truth[edit.src_start : edit.src_end], text[edit.dest_start : edit.dest_end]
+        before = labelled, read
+        labelled = _until(ours, edit.src_start, edit.src_end, labelled, edit.tag)
+        read = _until(theirs, edit.dest_start, edit.dest_end, read, edit.tag)
+        if before != (labelled, read):
+            yield edit.tag, truth[before[0] : labelled], text[before[1] : read]
+
+
+def _until(owners: Sequence[set[int]], start: int, stop: int, done: int, tag: str) -> int:
+    """Up to which character letters reach; one that is right in part alone belongs to what is wrong behind it."""
+    if start == stop:
+        return done
+    last = max(map(max, owners[start:stop])) + 1
+    if tag == "equal" and stop < len(owners):
+        last = min(last, min(owners[stop]))
+    return max(done, last)

@@ -152,8 +152,18 @@ def confusions(references: Sequence[str], predictions: Sequence[str]) -> Counter
 
 def correct_characters(reference: str, written: Sequence[str]) -> npt.NDArray[np.bool_]:
     """For each written character whether all of it is right, by the best alignment of both texts, folded."""
+    letters, owners = folded_letters(written)
+    right = np.ones(len(written), bool)
+    for edit in Levenshtein.editops(fold(reference), letters).as_list():
+        if edit[0] != "delete":
+            right[list(owners[int(edit[2])])] = False
+    return right
+
+
+def folded_letters(written: Sequence[str]) -> tuple[str, list[set[int]]]:
+    """Folded text, character by character, and of each of its letters the characters that became it."""
     letters = ""
-    owners: list[set[int]] = []  # of each letter: the characters that became it
+    owners: list[set[int]] = []
     merged = True  # whether a hyphen must begin a new letter
     for owner, character in enumerate(written):
         for letter in character.casefold().translate(_PLAIN):
@@ -164,11 +174,7 @@ def correct_characters(reference: str, written: Sequence[str]) -> npt.NDArray[np
             letters += letter
             owners.append({owner})
             merged = False
-    right = np.ones(len(written), bool)
-    for edit in Levenshtein.editops(fold(reference), letters).as_list():
-        if edit[0] != "delete":
-            right[list(owners[int(edit[2])])] = False
-    return right
+    return letters, owners
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 
 import pytest
 from click.testing import CliRunner
@@ -56,6 +57,17 @@ def test_marked_differences_are_those_that_count():
         ("equal", "”", '"'),
     ]
     assert ("delete", " ", "") in list(_differences("a b", "ab"))
+    assert list(_differences("a -- ß", "a — SS")) == [("equal", "a -- ß", "a — SS")]
+    assert list(_differences("wait...x", "wait…y")) == [("equal", "wait...", "wait…"), ("replace", "x", "y")]
+    assert list(_differences("so…", "so..")) == [("equal", "so", "so.."), ("delete", "…", "")]
+
+
+def test_marked_differences_leave_nothing_out():
+    draw = random.Random(0)
+    for _ in range(300):
+        truth, text = ("".join(draw.choices("ab-—…. ß“é", k=draw.randint(0, 9))) for _ in "12")
+        parts = list(_differences(truth, text))
+        assert ("".join(part[1] for part in parts), "".join(part[2] for part in parts)) == (truth, text)
 
 
 def test_report_holds_every_figure(evaluations):

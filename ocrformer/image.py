@@ -106,7 +106,7 @@ def load_pages(
 
 def _file_bytes(path: Path) -> bytes:
     if path == Path():
-        raise ImageError("'': a picture without a name", "unreadable_file")
+        raise ImageError(f"{path}: a folder, or a picture without a name", "unreadable_file")
     try:
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
@@ -156,10 +156,12 @@ def _from_array(array: npt.NDArray[np.generic], max_pixels: int, name: str) -> P
     _check_size(array.shape[1], array.shape[0], max_pixels, name)
     if array.dtype.kind not in "buif":
         raise ImageError(f"{name}: dtype {array.dtype} is not a number", "bad_array")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if not np.isfinite(array).all():
         raise ImageError(f"{name}: some of its values are infinite or no numbers: replace them", "bad_array")
-    small = np.clip(array, -1e30, 1e30).astype(np.float32) if array.dtype.kind == "f" else array.astype(np.float32)
-    scaled = array if array.dtype == np.uint8 and array.max() > 1 else _scale_depth(small)
+    if array.dtype == np.uint8 and array.max() > 1:
+        scaled = array
+    else:
+        scaled = _scale_depth(array.astype(np.float64).clip(-1e30, 1e30).astype(np.float32))
     return _from_pil(Image.fromarray(np.ascontiguousarray(scaled)), max_pixels, name)
 
 

@@ -156,10 +156,13 @@ def test_nothing_that_is_read_or_written_is_written_over(models, data, tmp_path)
 def test_a_set_of_which_nothing_can_be_read_does_not_cost_the_others(models, data, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "labels.tsv").write_text("none.png\ttext\n")
-    arguments = ["--model", str(models / "m2.safetensors"), "--json", str(tmp_path / "f.json")]
+    arguments = ["--json", str(tmp_path / "f.json")]
+    for seed in (2, 3):
+        arguments += ["--model", str(models / f"m{seed}.safetensors")]
     result = CliRunner().invoke(main, ["evaluate", "--data", str(tmp_path / "bad"), "--data", str(data), *arguments])
-    assert result.exit_code == 1 and "bad: none of its pictures could be read" in result.output
-    assert [report["data"] for report in json.loads((tmp_path / "f.json").read_text())["reports"]] == [data.name]
+    assert result.exit_code == 1 and result.output.count("bad: none of its pictures could be read") == 1
+    figures = json.loads((tmp_path / "f.json").read_text("utf-8"))
+    assert [report["data"] for report in figures["reports"]] == [data.name] * 2 and len(figures["comparisons"]) == 1
 
 
 @pytest.mark.parametrize("command", ["attend", "calibrate", "distort", "export", "synth", "train"])

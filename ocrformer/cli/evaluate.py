@@ -66,10 +66,10 @@ def evaluate(
             reader.name = model
     options = DecodeOptions(mode=mode)
     done = [evaluation.evaluate(reader, name, samples, options) for name, samples in data for reader in readers]
-    empty = [one for one in done if not one.lines]
-    for one in empty:
-        click.echo(f"ocrformer: {one.data}: none of its pictures could be read: {one.failures[0]}", err=True)
-    done = [one for one in done if one.lines]
+    empty = {one.data: one.failures[0] for one in done if not one.lines}
+    for name, failure in empty.items():
+        click.echo(f"ocrformer: {name}: none of its pictures could be read: {failure}", err=True)
+    done = [one for one in done if one.data not in empty]  # with each model, so that they stay in pairs
     if not done:
         sys.exit(1)
     results = [evaluation.report(one) for one in done]

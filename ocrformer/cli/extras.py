@@ -53,8 +53,9 @@ def apart(output: str, *inputs: str, within: bool = True) -> None:
 def spare(target: str, samples: Iterable[Sample]) -> None:
     """Refuse an output that is one of the pictures of labelled lines, wherever they lie."""
     if os.path.exists(target):  # noqa: PTH110 - as in `apart`
-        pictures = (sample.name.rpartition("#")[0] or sample.name for sample in samples)
-        if os.path.realpath(target) in map(os.path.realpath, pictures):
+        names = {sample.name for sample in samples}
+        pages = {name.rpartition("#")[0] for name in names if "#" in name}  # of lines cut out of them
+        if os.path.realpath(target) in map(os.path.realpath, names | pages):
             raise click.UsageError(f"{target}: would replace a labelled picture; name another file")
 
 

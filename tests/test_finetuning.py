@@ -16,13 +16,14 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from PIL import Image, ImageDraw, ImageFont
 
 from ocrformer.charset import Charset
-from ocrformer.datasets import DatasetError, Sample
+from ocrformer.datasets import DatasetError, Sample, load_samples
 from ocrformer.image import prepare
 from ocrformer.model.network import Bundle, Network, load, save
 from ocrformer.training.batches import Buckets
 from ocrformer.training.finetune import FinetuneModule, KeepBest, Recipe, train
 from ocrformer.training.fonts import OWN, FontError, load_faces
 from ocrformer.training.growth import grow
+from ocrformer.training.interpolation import gentlest
 from ocrformer.training.lines import Key
 from ocrformer.training.material import Task, _divided, _is_korean, _own, gather
 from ocrformer.training.mixture import MixedSampler, Own, Real, to_mixed_batch
@@ -303,6 +304,34 @@ def test_a_run_that_is_stopped_leaves_the_model_of_an_earlier_one(weights, label
     assert (tmp_path / "mine" / "model.safetensors").read_text() == "of an earlier run"
     monkeypatch.setattr("lightning.pytorch.Trainer.fit", lambda *_, **__: None)
     assert load(train(stopped, gather(stopped), Recipe.by_size(100))).details["temperature"] == "1.5"
+
+
+def test_the_gentlest_weights_are_between_those_before_and_after(weights, labelled, monkeypatch):
+    """Of means that read new lines as well, the one nearest to before; all that was learnt where none does."""
+    before, after = load(weights), load(weights)
+    for tensor in after.network.state_dict().values():
+        tensor += 1
+    place = "decoder.embedding.weight"
+    start = before.network.state_dict()[place].clone()
+
+    def chosen(errors):
+        read = iter(errors)
+        monkeypatch.setattr("ocrformer.training.interpolation._error", lambda *_: next(read))
+        found = gentlest(before, after, [])
+        return found.details["share"], (found.network.state_dict()[place] - start).mean().item()
+
+    assert chosen([0.10, 0.11]) == ("0.7", pytest.approx(0.7, abs=1e-5))
+    assert chosen([0.10, 0.13, 0.12, 0.114]) == ("0.9", pytest.approx(0.9, abs=1e-5))
+    assert chosen([0.10, 0.13, 0.12, 0.12]) == ("1.0", pytest.approx(1.0, abs=1e-5))
+    after = replace(after, charset=after.charset.extend("β"))
+    assert chosen([]) == ("1.0", pytest.approx(1.0, abs=1e-5))
+
+
+def test_weights_that_learnt_nothing_stay_as_they_are(weights, labelled):
+    lines = [(prepare(sample.open(), 32, sample.name), sample.text) for sample in load_samples(labelled)]
+    found = gentlest(load(weights), load(weights), lines)
+    before = load(weights).network.state_dict()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in found.network.state_dict().items())
 
 
 @pytest.mark.parametrize(("old", "kept"), [(0.10, [0.20, 0.15, 0.10]), (0.20, [0.20])], ids=["remembered", "forgotten"])

@@ -17,10 +17,11 @@ from ocrformer.charset import BLANK
 from ocrformer.image import prepare
 from ocrformer.inspection import evenly
 from ocrformer.model.backbone import inside
-from ocrformer.model.network import STRIDE, Bundle, save
+from ocrformer.model.network import STRIDE, Bundle, load, save
 from ocrformer.training.batches import Buckets, LabelledBatch
 from ocrformer.training.data import one_thread
 from ocrformer.training.ending import ending_as_asked
+from ocrformer.training.interpolation import gentlest
 from ocrformer.training.losses import drift
 from ocrformer.training.material import Material, Task, drawn
 from ocrformer.training.mixture import MixedLines, MixedSampler, to_mixed_batch
@@ -221,4 +222,5 @@ def train(task: Task, material: Material, recipe: Recipe) -> Path:
     with ending_as_asked():
         trainer.validate(module, datamodule=data, verbose=False)
         trainer.fit(module, datamodule=data)
+    save(best, gentlest(material.before, load(best), data.validation["new"]))
     return best.replace(task.output / MODEL)  # only now: a run that was stopped leaves the model of an earlier one

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ocrformer.reader import OCRformer
 from ocrformer.training.finetune import MODEL, Recipe, train
 from ocrformer.training.fonts import coverage
+from ocrformer.training.interpolation import SHARE
 from ocrformer.training.material import Material, Task, gather
 from ocrformer.training.proof import preview, prove
 
@@ -33,6 +34,8 @@ def tune(task: Task) -> Iterator[str]:
     after = OCRformer.from_pretrained(best, "cpu")
     if after.bundle.details["steps"] == "0":
         yield "no step read the lines to steer by better than before: the model is the one that it began with"
+    elif (share := float(after.bundle.details[SHARE])) < 1:
+        yield f"{100 * share:.0f} % of what was learnt is kept: so new lines are read as well, and old ones better"
     yield from prove(material, OCRformer(material.before), after, task.output)
     yield f"model: {best}; report: {task.output / 'report.html'}"
 

@@ -18,6 +18,7 @@ SHARE = "share"
 """Name of the detail that tells how far on the way from `before` to `after` the weights lie."""
 _SHARES = 0.7, 0.8, 0.9
 _COST = 1.15  # times as many errors on new lines, at most
+_FEWEST = 200  # lines; fewer cannot tell so little: 300 receipts' lines went from 1.07 to 0.57 instead of 0.46 %
 
 
 def gentlest(before: Bundle, after: Bundle, lines: Sequence[tuple[Pixels, str]]) -> Bundle:
@@ -28,9 +29,9 @@ def gentlest(before: Bundle, after: Bundle, lines: Sequence[tuple[Pixels, str]])
     Args:
         before: Weights that fine-tuning began with.
         after: Weights that it gave, of the same shape.
-        lines: What was to be learnt, prepared, with their texts.
+        lines: Of what was to be learnt, prepared, with their texts; of a few nothing is concluded.
     """
-    shares = _SHARES if before.charset == after.charset else ()
+    shares = _SHARES if before.charset == after.charset and len(lines) >= _FEWEST else ()
     bound = _COST * _error(after, lines) if shares else 0.0
     means = (interpolated(before, after, share) for share in shares)
     gentle = (mean for mean in means if _error(mean, lines) <= bound)

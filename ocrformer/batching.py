@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ocrformer.framing import ADDED
 from ocrformer.image import PAPER, Pixels
 
 Group = tuple[int, list[int]]
@@ -15,7 +16,7 @@ Group = tuple[int, list[int]]
 
 
 def as_prepared(lines: Iterable[Pixels], height: int) -> list[Pixels]:
-    """Lines as `OCRformer.prepare` makes them, (height or more, W) each.
+    """Lines as `OCRformer.prepare` makes them, (H, W) each.
 
     Raises:
         TypeError: If one is something else.
@@ -24,8 +25,9 @@ def as_prepared(lines: Iterable[Pixels], height: int) -> list[Pixels]:
     for line in kept:
         if not (isinstance(line, np.ndarray) and line.dtype == np.uint8 and line.ndim == 2 and line.size):
             raise TypeError("prepared lines are a list of what `prepare` returned; `read` takes pictures")
-        if len(line) < height:
-            raise TypeError(f"a prepared line has {height} rows or more, not {len(line)}: use what `prepare` returned")
+        if len(line) < height - ADDED:
+            least = f"{height - ADDED} rows or more"
+            raise TypeError(f"a prepared line has {least}, not {len(line)}: use what `prepare` returned")
     return kept
 
 

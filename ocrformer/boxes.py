@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ocrformer.framing import Frame
 from ocrformer.image import PAPER, Pixels
 from ocrformer.line import Box
 
@@ -54,8 +55,10 @@ def _cut(profile: npt.NDArray[np.int64], one: float, other: float) -> int:
     return low + int(np.lexsort((distance, window))[0])
 
 
-def in_picture(box: Box, tops: npt.NDArray[np.float64], *, rows: int, height: int) -> Box:
-    """The box of some rows as one of the picture of that height in which they begin at `tops`, (W,)."""
-    top = float(tops[min(len(tops) - 1, int((box.left + box.right) / 2 * len(tops)))])
+def in_picture(box: Box, frame: Frame, height: int, width: int) -> Box:
+    """The box of a frame as one of the picture of that size in which it lies."""
+    rows, columns = frame.rows.shape
+    top = float(frame.tops[min(columns - 1, int((box.left + box.right) / 2 * columns))])
     upper, lower = ((top + share * rows) / height for share in (box.top, box.bottom))
-    return box._replace(top=max(0.0, upper), bottom=min(1.0, lower))
+    left, right = ((share * columns - frame.left) / width for share in (box.left, box.right))
+    return Box(max(0.0, left), max(0.0, upper), min(1.0, right), min(1.0, lower))

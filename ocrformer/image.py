@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from ocrformer.colours import grey_levels
 from ocrformer.framing import framed, height_for
 from ocrformer.lighting import evened
 from ocrformer.magic import looks_like_image
@@ -55,7 +56,8 @@ class ImageError(ValueError):
 def load(source: ImageSource, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Pixels:
     """Any picture to 8-bit grey.
 
-    Honours EXIF rotation, puts transparency on white, takes the first frame of several, scales deeper samples.
+    Honours EXIF rotation, puts what is transparent on white or black (`colours`), takes the first frame of several,
+    scales deeper samples.
 
     Args:
         source: Path, encoded bytes, PIL image, or array (H, W), (H, W, 1), (H, W, 3) RGB, (H, W, 4) RGBA.
@@ -140,10 +142,7 @@ def _from_pil(image: Image.Image, max_pixels: int, name: str) -> Pixels:
         if image.mode.startswith(("I", "F")):
             values, clear = np.asarray(image, dtype=np.float32), image.info.get("transparency")
             return np.where(values == clear, np.uint8(255), _scale_depth(values))
-        if {"A", "a"} & {*image.getbands()} or "transparency" in image.info:
-            image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return np.asarray(image if image.mode == "L" else image.convert("L"))
+        return grey_levels(image)
     except (OSError, SyntaxError, ValueError, RuntimeError, TypeError) as error:
         raise ImageError(f"{name}: damaged or truncated image ({error})", "damaged") from None
 
@@ -191,11 +190,11 @@ def prepare(grey: Pixels, height: int, name: str = "image") -> Pixels:
     Raises:
         ImageError: If the picture is far too wide for its height to be a line.
     """
-    return framed(prepare_whole(grey, height, name), height)[0]
+    return framed(prepare_whole(grey, height, name), height, PAPER).rows
 
 
 def prepare_whole(grey: Pixels, height: int, name: str = "image") -> Pixels:
-    """As `prepare`, but with all of the picture, as it was cut: (height or more, width)."""
+    """As `prepare`, but with all of the picture and nothing else: about as high or higher, (H, W)."""
     tall, wide = grey.shape
     if wide > MAX_ASPECT * tall:
         raise ImageError(f"{name}: {wide} x {tall} pixels are too wide for one text line", "not_a_line")

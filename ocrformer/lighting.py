@@ -49,5 +49,5 @@ def _spread(levels: npt.NDArray[np.uint8]) -> int:
 
 
 def _windows(levels: npt.NDArray[_Level], width: int) -> npt.NDArray[_Level]:
-    """What surrounds each column, (W, width)."""
-    return sliding_window_view(np.pad(levels, width // 2, mode="edge"), width)
+    """What surrounds each column, (W, width); beyond the ends what lies before them, not a letter that ends there."""
+    return sliding_window_view(np.pad(levels, width // 2, mode="symmetric"), width)

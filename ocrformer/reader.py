@@ -17,9 +17,9 @@ from ocrformer.batching import Group, as_prepared, bunches, collate
 from ocrformer.boxes import character_boxes, in_picture
 from ocrformer.charset import Charset, normalise
 from ocrformer.config import DecodeOptions, checked
-from ocrformer.framing import framed
+from ocrformer.framing import Frame, framed
 from ocrformer.hardware import fast_bfloat16, fast_eight_bits
-from ocrformer.image import MAX_PIXELS, ImageError, ImageSource, Pixels, load, prepare_whole
+from ocrformer.image import MAX_PIXELS, PAPER, ImageError, ImageSource, Pixels, load, prepare_whole
 from ocrformer.line import Box, Character, Line
 from ocrformer.long_lines import MAX_WIDTH, split
 from ocrformer.model import network
@@ -111,7 +111,7 @@ class OCRformer:
     def prepare(self, image: ImageSource, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Pixels:
         """One picture to a prepared line; what `read` does first, for callers that pipeline it.
 
-        It is (height, width), or higher where the picture is loosely cut or the line not level.
+        It is about as high as the model's lines, or higher where the picture is loosely cut or the line not level.
 
         Args:
             image: Path, encoded bytes, PIL image or array of one text line.
@@ -142,7 +142,7 @@ class OCRformer:
     def read_prepared(self, lines: Iterable[Pixels], options: DecodeOptions | None = None) -> list[Line]:
         """Read lines that `prepare` made, in order; the same line gives the same text alone and in any batch."""
         options, lines = checked(options), as_prepared(lines, self.network.config.height)
-        rows, readings = self._read_rows([framed(line, self.network.config.height)[0] for line in lines], options)
+        rows, readings = self._read_rows([self._framed(line).rows for line in lines], options)
         if len(lines) >= _MANY:
             _return_memory()
         return [self._line(*read, options) for read in zip(lines, rows, readings, strict=True)]
@@ -159,7 +159,7 @@ class OCRformer:
     def attend_prepared(self, line: Pixels, options: DecodeOptions | None = None, *, name: str = "image") -> Attention:
         """As `attend`, for a line that `prepare` made."""
         options, (line,) = checked(options), as_prepared([line], self.network.config.height)
-        rows, _ = framed(line, self.network.config.height)
+        rows = self._framed(line).rows
         if rows.shape[1] > MAX_WIDTH:
             message = f"{name}: attention is shown for lines up to {MAX_WIDTH} pixels wide at {rows.shape[0]} high"
             raise ImageError(message, "too_long")
@@ -222,11 +222,11 @@ class OCRformer:
 
     def _boxes(self, line: Pixels, rows: Pixels, texts: Sequence[str], middles: npt.NDArray[np.float64]) -> list[Box]:
         """Boxes as shares of the whole picture, of which only some rows were read."""
-        found = character_boxes(rows, texts, middles)
-        if len(rows) == len(line):
-            return found
-        _, tops = framed(line, len(rows))
-        return [in_picture(box, tops, rows=len(rows), height=len(line)) for box in found]
+        frame = self._framed(line)
+        return [in_picture(box, frame, *line.shape) for box in character_boxes(rows, texts, middles)]
+
+    def _framed(self, line: Pixels) -> Frame:
+        return framed(line, self.network.config.height, PAPER)
 
 
 def _return_memory() -> None:

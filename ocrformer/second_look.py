@@ -1,4 +1,8 @@
-"""Other pictures of lines for a second reading: wider where characters are crowded, softer and sharper in doubt."""
+"""Other pictures of lines for a second reading.
+
+Wider where characters are crowded, softer and sharper in doubt, in the other polarity where ink may have been taken for
+paper.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ocrformer.image import Pixels
+from ocrformer.image import PAPER, Pixels
 from ocrformer.model.network import STRIDE
 
 _LETTER, _SYLLABLE = 2.2, 4.6  # columns of the feature map for a character, under which some are missed
@@ -15,6 +19,8 @@ _ROOM = 1.25  # times as much is made where there is less,
 _MOST = 1.6  # but a line is not widened by more than this, which makes letters of usual width strange
 _UNSURE = -0.1  # log-probability of a character; 4 % of receipt lines and 1 % of book lines lie below it
 _BLUR, _NARROWER = 1.0, 0.85  # what takes grain, dots and smears off the letters: pixels and share of the width
+_DENSE = 0.35  # share of ink from which paper may have been taken for it: heavy type, tightly cut; few lines have 0.3
+_INK = (PAPER + 255) // 2
 _EDGES = ImageFilter.UnsharpMask(radius=2, percent=150, threshold=0)  # what brings letters out of blur and backdrops
 
 
@@ -31,10 +37,30 @@ def second_looks(line: Pixels, texts: Sequence[str], sureness: float) -> list[Pi
     wanted = sum(_SYLLABLE if "가" <= text <= "힣" else _LETTER for text in texts)
     if columns < wanted:
         looks.append(_scaled(picture, min(_MOST, _ROOM * wanted / columns)))
+    if texts and _is_dense(line):
+        looks.append(_reversed(line))
     if texts and sureness < _UNSURE:
         looks.append(_scaled(picture.filter(ImageFilter.GaussianBlur(_BLUR)), _NARROWER))
         looks.append(np.asarray(picture.filter(_EDGES)))
     return looks
+
+
+def _is_dense(line: Pixels) -> bool:
+    """Whether so much is ink that it may be paper."""
+    return bool((line[_inside(line)] >= _INK).mean() > _DENSE)
+
+
+def _reversed(line: Pixels) -> Pixels:
+    """Ink as paper and paper as ink, but for the paper around both."""
+    turned = np.full_like(line, PAPER)
+    turned[_inside(line)] = np.minimum(PAPER + 255 - line[_inside(line)].astype(np.int16), 255)
+    return turned
+
+
+def _inside(line: Pixels) -> tuple[slice, slice]:
+    """The rows and columns that are not all paper, as that which is added is."""
+    rows, columns = (np.flatnonzero((line != PAPER).any(axis=axis)) for axis in (1, 0))
+    return (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)) if rows.size else np.s_[:, :]
 
 
 def _scaled(line: Image.Image, share: float) -> Pixels:

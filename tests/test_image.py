@@ -222,6 +222,23 @@ def test_pictures_without_pixels_are_refused(size):
         load(Image.new("L", size))
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_white_lettering_without_a_ground_is_put_on_black(mode):
+    ground, ink = ((255, 255, 255, 0), (255, 255, 255, 255)) if mode == "RGBA" else ((255, 0), (255, 255))
+    page = Image.new(mode, (90, 24), ground)
+    ImageDraw.Draw(page).text((4, 4), "white", fill=ink)
+    grey = load(page)
+    assert grey[0, 0] == 0 and grey.max() > 240 and load(Image.new(mode, (9, 9), ground)).min() == 255
+
+
+def test_colours_of_equal_lightness_are_told_apart():
+    page = Image.new("RGB", (90, 24), (76, 76, 76))
+    ImageDraw.Draw(page).text((4, 4), "red", fill=(255, 0, 0))
+    assert np.ptp(np.asarray(page.convert("L"))) < 10 and np.ptp(load(page)) > 150
+    tinted = Image.new("RGB", (90, 24), (250, 240, 200))
+    assert np.array_equal(load(tinted), np.asarray(tinted.convert("L")))
+
+
 def test_premultiplied_grey_is_put_on_white():
     assert load(Image.new("LA", (4, 4), (0, 0)).convert("La")).min() == 255
 
@@ -238,7 +255,7 @@ def test_a_cover_is_not_the_paper(cover, paper):
     """However much wider than the text it is, and in whatever grey."""
     picture = np.full((32, 90), paper, np.uint8)
     for left in range(4, 80, 9):
-        picture[6:26, left : left + 6] = 255 - paper
+        picture[10:22, left : left + 6] = 255 - paper
     covered = np.concatenate([picture, np.full((32, 300), cover, np.uint8)], axis=1)
     assert np.array_equal(prepare(covered, 32)[:, :90], prepare(picture, 32))
 

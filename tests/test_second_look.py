@@ -9,7 +9,7 @@ from PIL import Image
 from ocrformer import DecodeOptions, OCRformer
 from ocrformer.charset import Charset
 from ocrformer.datasets import Sample, load_samples
-from ocrformer.image import Pixels
+from ocrformer.image import PAPER, Pixels
 from ocrformer.line import Line
 from ocrformer.metrics import score
 from ocrformer.reading import Reading
@@ -40,7 +40,7 @@ def test_syllables_need_more_room_than_letters():
 
 def test_lines_in_doubt_are_softened_and_sharpened():
     line = np.full((32, 400), 128, np.uint8)
-    line[:, ::2] = 200
+    line[:, ::2] = 180
     assert second_looks(line, "text", -0.05) == []
     softer, sharper = second_looks(line, "text", -0.5)
     assert softer.shape == (32, 340) and softer.std() < 0.5 * line.std()
@@ -49,6 +49,17 @@ def test_lines_in_doubt_are_softened_and_sharpened():
 
 def test_crowded_lines_in_doubt_are_looked_at_in_every_way():
     assert len(second_looks(np.full((32, 400), 128, np.uint8), "x" * 50, -0.5)) == 3
+
+
+def test_heavy_type_is_read_in_both_polarities(fonts):
+    """Cut tightly it has as much ink as paper, and either may be taken for the other."""
+    line = np.full((32, 100), PAPER, np.uint8)
+    line[2:30, 3:97] = 255
+    line[2:30, 40:70] = 1
+    assert second_looks(line, [], 0.0) == []
+    (turned,) = second_looks(line, "text", 0.0)
+    assert (turned[2:30, 3:40] == PAPER).all() and (turned[2:30, 40:70] == 255).all()
+    assert (turned[:2] == PAPER).all() and (turned[:, :3] == PAPER).all()
 
 
 def test_doubt_is_counted_in_characters_not_in_the_ids_that_spell_them():

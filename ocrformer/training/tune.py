@@ -35,7 +35,7 @@ def tune(task: Task) -> Iterator[str]:
     if after.bundle.details["steps"] == "0":
         yield "no step read the lines to steer by better than before: the model is the one that it began with"
     elif (share := float(after.bundle.details[SHARE])) < 1:
-        yield f"{100 * share:.0f} % of what was learnt is kept: so new lines are read nearly as well, and old ones better"
+        yield f"{100 * share:.0f} % of what was learnt is kept: new lines suffer little from that, old ones gain"
     yield from prove(material, OCRformer(material.before), after, task.output)
     yield f"model: {best}; report: {task.output / 'report.html'}"
 

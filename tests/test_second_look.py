@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from ocrformer import DecodeOptions, OCRformer
 from ocrformer.charset import Charset
@@ -48,7 +48,7 @@ def test_lines_in_doubt_are_softened_and_sharpened():
 
 
 def test_crowded_lines_in_doubt_are_looked_at_in_every_way():
-    assert len(second_looks(np.full((32, 400), 128, np.uint8), "x" * 50, -0.5)) == 3
+    assert len(second_looks(np.full((32, 400), 128, np.uint8), "text" * 13, -0.5)) == 3
 
 
 def test_heavy_type_is_read_in_both_polarities(fonts):
@@ -60,6 +60,20 @@ def test_heavy_type_is_read_in_both_polarities(fonts):
     (turned,) = second_looks(line, "text", 0.0)
     assert (turned[2:30, 3:40] == PAPER).all() and (turned[2:30, 40:70] == 255).all()
     assert (turned[:2] == PAPER).all() and (turned[:, :3] == PAPER).all()
+
+
+@pytest.mark.parametrize("dots", [20, 35])
+@pytest.mark.parametrize("face", ["DejaVuSans.ttf", "DejaVuSerif.ttf"])
+def test_leaders_smear_no_words(dots, face, fonts):
+    """Fine dots between a title and its page: too many for the columns of the first look."""
+    text, font = f"Wages Wages {'.' * dots} 195", ImageFont.truetype(str(fonts / face), 26)
+    page = Image.new("L", (round(font.getlength(text)) + 12, 42), 255)
+    ImageDraw.Draw(page).text((6, 6), text, fill=0, font=font)
+    reader = OCRformer.from_pretrained(device="cpu")
+    (once,), (line,) = (reader.read([page], DecodeOptions(second_look=look)) for look in (False, True))
+    assert once.text.count(".") < dots - 3
+    assert line.text.startswith("Wages Wages ..") and line.text.endswith(".. 195")
+    assert abs(line.text.count(".") - dots) < 3
 
 
 def test_doubt_is_counted_in_characters_not_in_the_ids_that_spell_them():

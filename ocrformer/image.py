@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from ocrformer.colours import grey_levels
 from ocrformer.framing import framed, height_for
 from ocrformer.lighting import evened
-from ocrformer.magic import looks_like_image
+from ocrformer.magic import is_heic, looks_like_image
 
 Pixels = npt.NDArray[np.uint8]
 ImageSource = str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[np.generic]
@@ -33,6 +33,7 @@ MIN_WIDTH = 16
 
 _FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _MIN_CONTRAST = 48  # grey levels that count as full ink at least: keeps paper noise from being blown up
+_SUBFILE_TYPE = 254
 _DEPTHS = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 
 
@@ -89,13 +90,18 @@ def load_pages(
         name, data = name or os.fspath(source), _file_bytes(Path(source))
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            for frame in itertools.count(first):
+            pages = 0
+            for frame in itertools.count():
                 if frame and frame >= (getattr(image, "n_frames", 1) if image.format == "TIFF" else 1):
                     return
                 if frame == MAX_PAGES:
                     raise ImageError(f"{name}: more than {MAX_PAGES:,} pages", "too_large")
                 image.seek(frame)
-                yield _from_pil(image, max_pixels, name)
+                if frame and _is_reduced(image):
+                    continue
+                pages += 1
+                if pages > first:
+                    yield _from_pil(image, max_pixels, name)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -104,6 +110,12 @@ def load_pages(
         raise _refusal(name, data) from None
     except Exception as error:  # noqa: BLE001 - Pillow's plugins raise almost anything on a damaged file
         raise ImageError(f"{name}: damaged or truncated image ({error})", "damaged") from None
+
+
+def _is_reduced(page: Image.Image) -> bool:
+    """Whether a page of a TIFF is a thumbnail or a mask of another (NewSubfileType)."""
+    kind: int = getattr(page, "tag_v2", {}).get(_SUBFILE_TYPE, 0)
+    return bool(kind & 0b101)
 
 
 def _file_bytes(path: Path) -> bytes:
@@ -121,6 +133,8 @@ def _refusal(name: str, data: bytes) -> ImageError:
         return ImageError(f"{name}: the file is empty", "empty_file")
     if data[:5] == b"%PDF-":
         return ImageError(f"{name}: a PDF is not a line image; rasterise it and cut the lines first", "unsupported")
+    if is_heic(data[:16]):
+        return ImageError(f"{name}: HEIC is not supported; convert it to JPEG or PNG first", "unsupported")
     if looks_like_image(data[:16]):
         return ImageError(f"{name}: damaged or truncated image (its header cannot be read)", "damaged")
     return ImageError(f"{name}: not an image in a supported format ({', '.join(_FORMATS)})", "unsupported")

@@ -23,8 +23,6 @@ class OutputError(ValueError):
 
 Entry = tuple[str, int, int, int, int, int]
 """A finished item: name, size, time of change, end of its rows in the file, their CRC-32, images of it that failed."""
-
-
 _NEVER = (-1, -1)  # size and time of change of what could not be reached: on resuming it is not done
 
 
@@ -115,21 +113,23 @@ class JournalWriter:
             raise OutputError(f"{self.path}: begun with other options ({differences(settings, self._settings)})")
         size = self.path.stat().st_size
         self._entries = list(itertools.takewhile(lambda entry: entry[3] <= size, entries))
+        self._check(cut=len(self._entries) < len(entries))
         if self._entries:
-            self._check()
             os.truncate(self.path, self._entries[-1][3])
         else:
             put(str(self.path), header(self.form))
         self._write_journal()
         self._drop_stale(tried_again=True)
 
-    def _check(self) -> None:
-        """Whether the file holds what was written: to go on would cut what somebody has changed."""
+    def _check(self, *, cut: bool) -> None:
+        """Whether the file holds what was written, or is `cut`, seldom at a line's end; else somebody changed it."""
+        start = header(self.form).encode()
         with self.path.open("rb") as file:
-            intact = file.read(len(header(self.form).encode())) == header(self.form).encode()
+            intact = file.read(len(start)) == start or not self._entries
             for entry in self._entries:
                 intact = intact and zlib.crc32(file.read(entry[3] - file.tell())) == entry[4]
-        if not intact:
+            rest = file.read()
+        if not intact or (cut and rest.endswith(b"\n")):
             raise OutputError(f"{self.path}: changed since it was written; name another file, or --overwrite it")
 
     def _read_journal(self) -> tuple[Any, list[Entry]]:

@@ -7,13 +7,18 @@ import re
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"GIF8", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP")
 
 
-ENDINGS = tuple(".png .jpg .jpeg .tif .tiff .bmp .webp .gif .jp2 .avif .pbm .pgm .ppm".split())
+ENDINGS = tuple(".png .jpg .jpeg .tif .tiff .bmp .webp .gif .jp2 .avif .heic .pbm .pgm .ppm".split())
 """How names of pictures end, where content does not decide."""
 
 
 def looks_like_image(head: bytes) -> bool:
-    """Whether a file that begins so (16 bytes suffice) claims to be a picture in a supported format."""
+    """Whether a file that begins so (16 bytes suffice) claims to be a picture, in a supported format or HEIC."""
     portable = re.match(rb"P[1-6]\s+[\d#]|P[1-6]#", head)
     boxed = (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:12] in (b"ftypavif", b"ftypavis")
     bitmap = head[:2] == b"BM" and head[6:10] == b"\0\0\0\0"
-    return head.startswith(_MAGIC) or bool(portable) or boxed or bitmap
+    return head.startswith(_MAGIC) or bool(portable) or boxed or bitmap or is_heic(head)
+
+
+def is_heic(head: bytes) -> bool:
+    """Whether a file that begins so is a photo as telephones keep it, in a format that is not supported."""
+    return head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")

@@ -86,6 +86,9 @@ class Report:
         record = as_record(row)
         record["characters"] = [[c.text, round(c.confidence, 3)] for c in row.line.characters] if row.line else []
         record["image"] = picture_url(line) if line is not None else None
-        named_alike = is_url(row.file) or not row.file
-        record["label"] = row.file if named_alike else os.path.relpath(row.file, self.folder)
+        record["label"] = row.file if is_url(row.file) or not row.file else self._from_here(Path(row.file))
         return record
+
+    def _from_here(self, file: Path) -> str:
+        """How the page's folder names a file, whatever links lead to either."""
+        return os.path.relpath(Path(os.path.realpath(file.parent)) / file.name, os.path.realpath(self.folder))

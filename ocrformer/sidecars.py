@@ -7,7 +7,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,9 @@ from ocrformer.journal import OutputError, differences, make_ready, occupied, pu
 from ocrformer.magic import looks_like_image
 from ocrformer.outputs import SUFFIXES, as_document
 from ocrformer.remote import is_url
+from ocrformer.sidecar_journal import JOURNAL, read_past
 from ocrformer.sources import Item
 from ocrformer.transcribe import Result
-
-_JOURNAL = ".ocrformer.jsonl"  # in each folder with sidecars: which version of which image they are of
 
 
 class SidecarWriter:
@@ -52,7 +51,7 @@ class SidecarWriter:
         self.failed = 0
         self.resumable = folder is None or not is_url(folder)
         self._taken: dict[str, tuple[str, int]] = {}
-        self._past = cache(_past)
+        self._past = cache(read_past)
 
     def target(self, item: Item, page: int | None = None) -> str:
         """Where the result of an item goes: the full name of the image, so that a.png and a.jpg stay apart."""
@@ -98,7 +97,7 @@ class SidecarWriter:
             return None
         if not self.resumed:
             return f"{present[0]} exists; use --resume to keep such files or --overwrite to replace them"
-        ours = self._past(Path(target).parent / _JOURNAL).names
+        ours = self._past(Path(target).parent / JOURNAL).names
         strange = next((file for file in present if Path(file).name not in ours), None)
         return strange and f"{strange} exists and is of no earlier run; use --overwrite to replace it"
 
@@ -112,7 +111,7 @@ class SidecarWriter:
         if not self.resumed or item.error is not None or is_url(target):
             return False
         beside = Path(target).parent
-        done = self._past(beside / _JOURNAL).done
+        done = self._past(beside / JOURNAL).done
         names, settings, failed = done.get((self._version(item), self.form), ([], {}, 0))
         if not names or not all((beside / name).is_file() for name in names):
             return False
@@ -161,10 +160,31 @@ class SidecarWriter:
         try:
             for target, content in files.items():
                 put(target, content)
+            self._drop_stale(result, files)
         except OutputError as error:
             result.rows = [replace(row, line=None, error=f"{row.file}: {error}") for row in result.rows]
             return False
         return True
+
+    def _drop_stale(self, result: Result, files: Mapping[str, str]) -> None:
+        """Remove what was written for an older picture of that name and is not written for this one.
+
+        What is out of reach now keeps its files, and so does what was refused unread.
+
+        Raises:
+            OutputError: If one cannot be removed.
+        """
+        target = self.target(result.item)
+        if not result.reached or result.item.error is not None or is_url(target):
+            return
+        name, beside = json.loads(self._version(result.item))[0], Path(target).parent
+        try:
+            for old in self._past(beside / JOURNAL).made[name, self.form] - {Path(file).name for file in files}:
+                (beside / old).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{error.filename}: cannot remove what is of an older picture ({error.strerror})"
+            ) from None
 
     def _note(self, entries: Iterable[tuple[str | None, Mapping[str, str], int]]) -> None:
         """Add versions of images, or None, their files and how many pages failed to the journals that lie beside these.
@@ -178,7 +198,7 @@ class SidecarWriter:
                 names = json.dumps([Path(target).name for target in files])
                 settings = json.dumps(self._settings if version else {})
                 note = f"[{version or 'null'}, {names}, {settings}, {failed}]\n"
-                notes[Path(next(iter(files))).parent / _JOURNAL] += note
+                notes[Path(next(iter(files))).parent / JOURNAL] += note
         for journal, lines in notes.items():
             make_ready(str(journal))
             with journal.open("a", encoding="utf-8") as file:
@@ -200,34 +220,3 @@ def spare(target: str) -> None:
         head = file.read(512)
     if looks_like_image(head[:16]) or is_zip(head) or is_tar(target, head):
         raise OutputError(f"{target}: is a picture or an archive; name another file")
-
-
-@dataclass
-class _Past:
-    """What a journal tells of earlier runs.
-
-    Attributes:
-        names: Of all files that they wrote, or were about to write.
-        done: Names of the files of each version of an image in each format, the settings they were made with, and how
-            many of its pages failed.
-    """
-
-    names: set[str] = field(default_factory=set)
-    done: dict[tuple[str, str], tuple[list[str], dict[str, Any], int]] = field(default_factory=dict)
-
-
-def _past(journal: Path) -> _Past:
-    past = _Past()
-    for line in journal.read_text("utf-8", "replace").splitlines() if journal.is_file() else ():
-        try:
-            version, names, settings, failed = json.loads(line)
-            past.names.update(map(str, names))
-            if version is not None:
-                past.done[json.dumps(version), str(settings["format"])] = (
-                    [str(name) for name in names],
-                    settings,
-                    int(failed),
-                )
-        except (ValueError, TypeError, LookupError):  # half a line, at a kill
-            continue
-    return past

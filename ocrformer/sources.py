@@ -76,7 +76,8 @@ def _found(places: Iterable[str], recursive: bool) -> Iterator[Item | str]:
             except SourceError as error:
                 yield Item(place, Path(place).name, error=str(error))
             except OSError as error:
-                yield Item(place, Path(place).name, error=f"{place}: cannot read ({error.strerror or error})")
+                reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or error
+                yield Item(place, Path(place).name, error=f"{place}: cannot read ({reason})")
         elif is_folder(place):
             for path in _walk(place, recursive):
                 if isinstance(path, Item):

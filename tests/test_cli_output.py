@@ -76,6 +76,43 @@ def test_resuming_a_file_that_was_edited_is_refused(read):
     assert Path("rows.txt").read_text("utf-8") == edited
 
 
+def test_a_last_row_made_shorter_by_hand_is_not_taken_for_a_crash(read):
+    for places in (["a.png"], ["a.png", "b.png"]):
+        read(*places, "-f", "csv", "-o", "rows.csv", "--overwrite", code=0)
+        edited = Path("rows.csv").read_text("utf-8").rstrip("\n")[:-4] + "\n"
+        Path("rows.csv").write_text(edited, "utf-8")
+        assert "changed since it was written" in read(*places, "-f", "csv", "-o", "rows.csv", "--resume", code=2).stderr
+        assert Path("rows.csv").read_text("utf-8") == edited
+
+
+def test_files_of_an_older_picture_go(read, tmp_path):
+    """A damaged picture in the place of a good one has no text, and one in the place of two pages no second file."""
+    pages = [Image.open(tmp_path / f"{name}.png") for name in "ab"]
+    pages[0].save("two.tif", save_all=True, append_images=pages[1:])
+    options = ["a.png", "b.png", "two.tif", "--sidecars", "--resume"]
+    read(*options, "-f", "txt", code=0)
+    read("two.tif", "-f", "page", "--sidecars", code=0)
+    Path("a.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
+    Path("b.png").unlink()
+    read(*options, "-f", "txt", code=1)
+    assert [Path(f"{name}.txt").exists() for name in ("a.png", "b.png", "two.tif")] == [False, True, True]
+    pages[0].save("two.tif")
+    read("two.tif", "-f", "page", "--sidecars", "--resume", code=0)
+    assert sorted(path.name for path in Path().glob("two.tif*.xml")) == ["two.tif.page.xml"]
+
+
+def test_labels_are_named_from_where_the_report_really_lies(read):
+    Path("real/deep").mkdir(parents=True)
+    Path("link").symlink_to("real/deep")
+    read("a.png", "-o", "rows.csv", "--report", "link/page.html", code=0)
+    (row,) = data_of(Path("link/page.html").read_text("utf-8"))["rows"]
+    assert (Path("link").resolve() / row["label"]).samefile("a.png")
+
+
+def test_shares_are_numbers(read):
+    assert "is no number" in read("a.png", "--min-confidence", "nan", code=2).stderr
+
+
 def test_links_pipes_and_pictures_are_not_replaced(read):
     Path("real.csv").write_text("old")
     Path("link.csv").symlink_to("real.csv")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, TiffImagePlugin
 
 from ocrformer.batching import collate, padded_width
-from ocrformer.image import MIN_WIDTH, PAPER, ImageError, load, prepare
+from ocrformer.image import MIN_WIDTH, PAPER, ImageError, load, load_pages, prepare
 from ocrformer.lighting import evened
 
 
@@ -229,6 +229,24 @@ def test_white_lettering_without_a_ground_is_put_on_black(mode):
     ImageDraw.Draw(page).text((4, 4), "white", fill=ink)
     grey = load(page)
     assert grey[0, 0] == 0 and grey.max() > 240 and load(Image.new(mode, (9, 9), ground)).min() == 255
+
+
+def test_thumbnails_in_a_tiff_are_no_pages(tmp_path):
+    page, buffer = drawing(), io.BytesIO()
+    thumbnail = TiffImagePlugin.ImageFileDirectory_v2()
+    thumbnail[254] = 1
+    with TiffImagePlugin.AppendingTiffWriter(buffer, True) as file:
+        for picture, tags in ((page, None), (page.resize((20, 6)), thumbnail), (page.crop((0, 0, 50, 20)), None)):
+            picture.save(file, "TIFF", **({"tiffinfo": tags} if tags else {}))
+            file.newFrame()
+        data = buffer.getvalue()
+    assert [grey.shape for grey in load_pages(data)] == [(page.height, page.width), (20, 50)]
+    assert next(load_pages(data, first=1)).shape == (20, 50)
+
+
+def test_photos_of_telephones_are_named():
+    with pytest.raises(ImageError, match=r"photo\.heic: HEIC is not supported; convert it to JPEG or PNG first"):
+        load(b"\0\0\0\x18ftypheic\0\0\0\0", name="photo.heic")
 
 
 def test_colours_of_equal_lightness_are_told_apart():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +22,18 @@ def need(module: str, extra: str) -> None:
     """Stop with a plain sentence if a package of an extra is missing."""
     if find_spec(module) is None:
         raise click.UsageError(f"this command needs more packages: pip install 'ocrformer[{extra}]'")
+
+
+class Share(click.FloatRange):
+    """A number from 0 to 1, which NaN is not."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        share = float(super().convert(value, param, ctx))
+        return self.fail(f"{value!r} is no number.", param, ctx) if math.isnan(share) else share
 
 
 @contextmanager

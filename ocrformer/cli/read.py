@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ocrformer.cli.extras import need
+from ocrformer.cli.extras import Share, need
 from ocrformer.cli.progress import advancing, closing_words, progress
 from ocrformer.cli.targets import output_format, report_for, writer_for
 from ocrformer.config import MODES, DecodeOptions
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="[by the ending of --output; else jsonl for folders and archives, txt for pictures]",
+    help="[by the ending of --output; else txt where nothing but pictures is named, jsonl otherwise]",
 )
 @click.option("-o", "--output", metavar="FILE", help="Write to one file; - is standard output.")
 @click.option("--sidecars", is_flag=True, help="Write a file beside each image.")
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 @click.option("--model", default="default", show_default=True, metavar="FILE", help="Weights to read with.")
 @click.option("--mode", type=click.Choice(MODES), default=DecodeOptions.mode, show_default=True, help="How to decode.")
 @click.option("--charset", metavar="CHARS", help="The only characters to write; of Hangul, all that their jamo spell.")
-@click.option("--min-confidence", type=click.FloatRange(0, 1), default=0.0, help="Mark less confident lines suspect.")
+@click.option("--min-confidence", type=Share(), default=0.0, help="Mark less confident lines suspect.")
 @click.option("--device", help="cpu, cuda, ... [a GPU if there is one]")
 @click.option(
     "--runtime", default="auto", show_default=True, help="torch, float32, onnx or an ONNX file runs the encoder."
@@ -129,7 +129,7 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
     items = find(places, recursive=options["recursive"], pass_over=summary.pass_over)
     first = next(items, None)
     if first is None:  # before anything is replaced
-        within = "" if options["recursive"] else "; --recursive looks into folders within folders"
+        within = "" if options["recursive"] or not places else "; --recursive looks into folders within folders"
         raise SourceError(f"{places[0] if places else 'the list'}: no pictures there{within}")
     writer = writer_for(form, places, options)  # last: it opens files
     if not writer.resumed:

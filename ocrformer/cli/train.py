@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from ocrformer.cli.extras import here, need, plainly
+from ocrformer.cli.extras import Share, here, need, plainly
 
 
 def _duration(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -131,7 +131,7 @@ def _hush_lightning() -> None:
 @click.command()
 @click.option("--fonts", multiple=True, type=click.Path(exists=True), help="Font file or folder [the system's fonts].")
 @click.option("--text", multiple=True, type=click.Path(exists=True), help="Text file, or folder of *.txt.")
-@click.option("--korean", type=click.FloatRange(0, 1), default=0.0, help="Share of Korean lines.")
+@click.option("--korean", type=Share(), default=0.0, help="Share of Korean lines.")
 @click.option("--korean-text", multiple=True, type=click.Path(exists=True), help="Korean text file or folder.")
 @click.option("--kind", type=click.Choice(("running", "rare")), help="Texts of one kind. [as trained on]")
 @click.option("--clean", is_flag=True, help="Black on white, without wear.")

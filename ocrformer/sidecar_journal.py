@@ -1,0 +1,47 @@
+"""The journal in each folder with sidecars: which version of which image they are of."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+JOURNAL = ".ocrformer.jsonl"
+"""Its name."""
+
+
+@dataclass
+class Past:
+    """What a journal tells of earlier runs.
+
+    Attributes:
+        names: Of all files that they wrote, or were about to write.
+        done: Names of the files of each version of an image in each format, the settings they were made with, and how
+            many of its pages failed.
+        made: Names of the files that any version of an image has or had in each format.
+    """
+
+    names: set[str] = field(default_factory=set)
+    done: dict[tuple[str, str], tuple[list[str], dict[str, Any], int]] = field(default_factory=dict)
+    made: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+
+
+def read_past(journal: Path) -> Past:
+    """What a journal tells; half a line, as a kill leaves, is passed over."""
+    past = Past()
+    for line in journal.read_text("utf-8", "replace").splitlines() if journal.is_file() else ():
+        try:
+            version, names, settings, failed = json.loads(line)
+            past.names.update(map(str, names))
+            if version is not None:
+                past.made[str(version[0]), str(settings["format"])].update(map(str, names))
+                past.done[json.dumps(version), str(settings["format"])] = (
+                    [str(name) for name in names],
+                    settings,
+                    int(failed),
+                )
+        except (ValueError, TypeError, LookupError):
+            continue
+    return past

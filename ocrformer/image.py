@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from ocrformer.colours import grey_levels
 from ocrformer.framing import framed, height_for
 from ocrformer.lighting import evened
-from ocrformer.magic import is_heic, looks_like_image
+from ocrformer.magic import is_heic, looks_like_image, scans
 
 Pixels = npt.NDArray[np.uint8]
 ImageSource = str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[np.generic]
@@ -24,6 +24,8 @@ PAPER = 128
 """Value of empty paper in a prepared line; ink is above, anything lighter than the paper below."""
 MAX_PIXELS = 64_000_000
 """Default size limit, checked before a picture is decoded."""
+MAX_SCANS = 100
+"""Most scans of one JPEG; progressive ones have about ten."""
 MAX_PAGES = 10_000
 """Most pages of one TIFF."""
 MAX_ASPECT = 512
@@ -88,6 +90,8 @@ def load_pages(
         name, data = name or "image", bytes(source)
     else:
         name, data = name or os.fspath(source), _file_bytes(Path(source))
+    if scans(data) > MAX_SCANS:
+        raise ImageError(f"{name}: a JPEG of more than {MAX_SCANS} scans takes too long", "unsupported")
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             pages = 0

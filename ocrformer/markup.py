@@ -131,7 +131,7 @@ def _page(rows: Sequence[Row], characters: bool) -> ET.Element:
     root = ET.Element("PcGts", xmlns=_PAGE)
     metadata = ET.SubElement(root, "Metadata")
     ET.SubElement(metadata, "Creator").text = "OCRformer"
-    date = datetime.fromtimestamp(min(row.modified // 1_000_000_000, _LAST), UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    date = datetime.fromtimestamp(max(0, min(row.modified // 1_000_000_000, _LAST)), UTC).strftime("%Y-%m-%dT%H:%M:%S")
     for name in ("Created", "LastChange"):  # of the image: equal runs give equal files
         ET.SubElement(metadata, name).text = date
     size = {"imageWidth": str(row.width), "imageHeight": str(row.height)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel, Field
 
 from ocrformer import Character, ImageError, Line
@@ -85,3 +87,28 @@ def image_answer(
 def _character(character: Character) -> CharacterAnswer:
     box = None if character.box is None else [round(share, 4) for share in character.box]
     return CharacterAnswer(text=character.text, confidence=round(character.confidence, 4), box=box)
+
+
+def preferred(accept: str, kinds: Sequence[str]) -> str:
+    """The media type that a client wants most, the first of them where it has no wish (RFC 9110, section 12.5.1).
+
+    Args:
+        accept: Its Accept header.
+        kinds: What can be had.
+    """
+    wishes = {}
+    for wish in accept.lower().split(","):
+        kind, *parameters = [part.strip() for part in wish.split(";")]
+        wishes[kind] = next((_quality(part[2:]) for part in parameters if part.startswith("q=")), 1.0)
+
+    def wanted(kind: str) -> float:
+        return next((wishes[k] for k in (kind, f"{kind.partition('/')[0]}/*", "*/*") if k in wishes), 0.0)
+
+    return max(kinds, key=wanted)
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

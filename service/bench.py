@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from ocrformer import OCRformer
+from ocrformer import ImageError, OCRformer
 from ocrformer.datasets import DatasetError, load_samples
 
 _HOST = "127.0.0.1"
@@ -84,7 +84,10 @@ def main() -> None:
         parser.error(f"{options.data}: measuring needs one image file per line")
     images = [path.read_bytes() for path in paths]
     reader = OCRformer.from_pretrained()
-    texts = [line.text for line in reader.read(images)]
+    try:
+        texts = [line.text for line in reader.read(images)]
+    except ImageError as error:
+        parser.error(f"{options.data}: {error}")
     with service() as (port, process):
         asyncio.run(load(port, images, texts, 32))  # reading in-process is not at its first either
         turns = [[beside(reader, port, images, texts, *one) for one in _LOADS] for _ in range(options.turns)]

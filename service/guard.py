@@ -17,8 +17,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.logs import REQUEST_ID
+
 _OPEN = ("/livez", "/readyz", "/healthz", "/", "/docs", "/docs.json", "/static")
-_ID = re.compile(r"[\w.:-]{1,64}")
+_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"referrer-policy": b"no-referrer",
@@ -82,6 +84,7 @@ class Guard:
         if not _ID.fullmatch(request_id):
             request_id = uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
+        REQUEST_ID.set(request_id)
         exchange = _Exchange(scope, send, request_id)
         try:
             await self._handle(scope, headers, receive, exchange)

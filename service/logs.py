@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
+
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""Id of the request that is being answered."""
 
 
 class JsonLines(logging.Formatter):
@@ -18,6 +22,8 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
         }
+        if REQUEST_ID.get():
+            said["request_id"] = REQUEST_ID.get()
         said |= getattr(record, "record", None) or {"message": record.getMessage()}
         if record.exc_info:
             said["traceback"] = self.formatException(record.exc_info)

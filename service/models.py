@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import multiprocessing
 import os
 import signal
@@ -22,6 +23,7 @@ import torch
 
 from ocrformer import DecodeOptions, ImageError, Line, OCRformer
 from ocrformer.image import Pixels
+from service.logs import write_json_lines
 
 Picture = tuple[str, bytes]
 """Name, for error messages, and content of an image file."""
@@ -29,10 +31,12 @@ Result = Line | ImageError
 
 logger = logging.getLogger("ocrformer.service")
 
+_DECODING = 15.0  # seconds for decoding one picture; what takes longer was made to, and ends its process
 _COLUMNS = 2  # times what goes through the network at once that is read before the clock is looked at,
 _STEPWISE = 1 / 16  # or this share of it, in the modes that write step by step
 _WARM = [np.full((32, 256), 255, np.uint8)]  # the first reading is slow: nobody should wait for it
 _reader: OCRformer | None = None  # of a model process
+_decoding_since = math.inf  # likewise
 
 
 class Models:
@@ -57,6 +61,8 @@ class Models:
             self._places = [ThreadPoolExecutor(1, "model") for _ in range(count)]
         else:
             self._places = self._start(count)
+        self._broken: set[int] = set()  # places where no process could be started
+        self._starting = set[asyncio.Task[None]]()
         self._free = asyncio.Queue[int]()
         for place in range(count):
             self._free.put_nowait(place)
@@ -104,11 +110,35 @@ class Models:
             )
         except BrokenProcessPool:
             logger.error("a model process has died; starting another")
-            try:
-                (self._places[place],) = await loop.run_in_executor(None, self._start, 1)
-            except BrokenProcessPool:  # no fault of the pictures; the next batch tries again
-                raise RuntimeError("no model process can be started: is there enough memory?") from None
+            if not await self._restarted(place):  # no fault of the pictures; the next batch tries again
+                raise RuntimeError("no model process can be started; the log before this says why") from None
             raise
+
+    async def _restarted(self, place: int) -> bool:
+        """Whether there is a process again."""
+        try:
+            (self._places[place],) = await asyncio.get_running_loop().run_in_executor(None, self._start, 1)
+        except BrokenProcessPool:
+            self._broken.add(place)
+        else:
+            self._broken.discard(place)
+        return place not in self._broken
+
+    def ready(self) -> bool:
+        """Whether any process can read; if none can, another is tried to be started meanwhile."""
+        if len(self._broken) < len(self._places):
+            return True
+        if not self._starting and not self._free.empty():
+            task = asyncio.get_running_loop().create_task(self._revive(self._free.get_nowait()))
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
+        return False
+
+    async def _revive(self, place: int) -> None:
+        try:
+            await self._restarted(place)
+        finally:
+            self._free.put_nowait(place)
 
     def shutdown(self) -> None:
         """End the threads or processes."""
@@ -121,17 +151,23 @@ def _load(weights: str, device: str, runtime: str) -> None:
     global _reader
     for stop in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; what is in flight is answered first
         signal.signal(stop, signal.SIG_IGN)
-    threading.Thread(target=_follow, daemon=True).start()
+    threading.Thread(target=_watch, daemon=True).start()
+    write_json_lines()
     torch.set_num_threads(1)
-    _reader = OCRformer.from_pretrained(weights, device, runtime)
-    _reader.read(_WARM)
+    try:
+        _reader = OCRformer.from_pretrained(weights, device, runtime)
+        _reader.read(_WARM)
+    except Exception:
+        logger.exception("a model process cannot load its weights")
+        os._exit(1)
 
 
-def _follow() -> None:
-    """End with the service, even if it is killed."""
+def _watch() -> None:
+    """End with the service, even if it is killed, and with a picture that is never decoded."""
     service = multiprocessing.parent_process()
     assert service is not None
-    service.join()
+    while service.is_alive() and time.monotonic() - _decoding_since < _DECODING:
+        service.join(1.0)
     os._exit(1)
 
 
@@ -146,7 +182,7 @@ def _read_with(
     results: dict[int, Result] = {}
     lines: dict[int, Pixels] = {}
     for index, picture in enumerate(pictures):
-        prepared = _prepared(reader, *picture, max_pixels)
+        prepared = _prepared(reader, *picture, max_pixels) if time.monotonic() <= until else _late(picture)
         if isinstance(prepared, ImageError):
             results[index] = prepared
         else:
@@ -154,11 +190,14 @@ def _read_with(
     columns = options.batch_pixels * (_COLUMNS if options.mode in ("joint", "draft", "ctc") else _STEPWISE)
     for portion in _portions(lines, columns):
         if time.monotonic() > until:
-            late = "not read in time; send fewer or shorter lines at once"
-            results |= {index: ImageError(f"{pictures[index][0]}: {late}", "timeout") for index in portion}
+            results |= {index: _late(pictures[index]) for index in portion}
         else:
             results |= zip(portion, reader.read_prepared([lines[index] for index in portion], options), strict=True)
     return [results[index] for index in range(len(pictures))]
+
+
+def _late(picture: Picture) -> ImageError:
+    return ImageError(f"{picture[0]}: not read in time; send fewer or shorter lines at once", "timeout")
 
 
 def _portions(lines: Mapping[int, Pixels], columns: float) -> list[list[int]]:
@@ -175,7 +214,11 @@ def _portions(lines: Mapping[int, Pixels], columns: float) -> list[list[int]]:
 
 
 def _prepared(reader: OCRformer, name: str, content: bytes, max_pixels: int) -> Pixels | ImageError:
+    global _decoding_since
+    _decoding_since = time.monotonic()
     try:
         return reader.prepare(content, name=name, max_pixels=max_pixels)
     except ImageError as error:
         return error
+    finally:
+        _decoding_since = math.inf

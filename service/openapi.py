@@ -73,8 +73,8 @@ def _query(options: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"name": name, "in": "query", "schema": schema} for name, schema in options.items()]
 
 
-def _body(number: dict[str, int], options: dict[str, Any]) -> dict[str, Any]:
-    """The three ways to send so many images."""
+def _body(number: dict[str, int], options: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+    """The three ways to send so many images, and the options of an example."""
     binary = {"type": "string", "format": "binary"}
     image = {
         "type": "object",
@@ -85,7 +85,7 @@ def _body(number: dict[str, int], options: dict[str, Any]) -> dict[str, Any]:
         },
     }
     form, encoded = ({"images": {"type": "array", "items": items} | number} for items in (binary, image))
-    example = {"images": [{"name": "line.png", "data": _PIXEL}], "characters": True}
+    example = {"images": [{"name": "line.png", "data": _PIXEL}], **example}
     content = {
         "multipart/form-data": {"schema": _object(form | options, ["images"])},
         "application/json": {"schema": _object(encoded | options, ["images"]), "example": example},
@@ -99,7 +99,7 @@ def _read() -> dict[str, Any]:
         "summary": "Read images of text lines",
         "operationId": "read",
         "parameters": _query(_decoding() | _of_answer()),
-        "requestBody": _body({"minItems": 1}, _decoding() | _of_answer()),
+        "requestBody": _body({"minItems": 1}, _decoding() | _of_answer(), {"characters": True}),
         "responses": {
             "200": _answer("ReadAnswer", "results in the order of the images", plain=True),
             **{status: _answer("ErrorAnswer", text) for status, text in _REFUSALS.items()},
@@ -115,7 +115,7 @@ def _attention() -> dict[str, Any]:
         "summary": "Show where the decoder looked for each character of one line",
         "operationId": "attention",
         "parameters": _query(_decoding() | _view()),
-        "requestBody": _body({"minItems": 1, "maxItems": 1}, _decoding() | _view()),
+        "requestBody": _body({"minItems": 1, "maxItems": 1}, _decoding() | _view(), {"view": VIEWS[0]}),
         "responses": {
             "200": {
                 "description": "a sheet, an animation, a page, or values, as the Accept header asks",

@@ -34,7 +34,10 @@ from service.settings import Settings
 from service.uploads import Upload, parse
 from service.web import RawRequest, facts, refuse, shown, site, status_of
 
-SETTINGS = Settings.from_environment()
+try:
+    SETTINGS = Settings.from_environment()
+except ValueError as error:  # BentoML would begin again and again
+    raise SystemExit(f"Error: {error}") from None
 METRICS = Metrics()
 SITE = site(with_key=bool(SETTINGS.api_key))
 write_json_lines()
@@ -93,6 +96,10 @@ class TextLines:
         except RequestError as refusal:
             METRICS.rejected(refusal.code)
             return refuse(request, refusal)
+
+    async def __is_ready__(self) -> bool:
+        """Whether `/readyz` says so."""
+        return self.models.ready()
 
     async def _admitted(self, request: Request, upload: Upload, answer: Coroutine[Any, Any, Response]) -> Response:
         """The answer, if there is room for the request's images."""

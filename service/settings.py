@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Settings:
         """Settings as the environment has them.
 
         Raises:
-            ValueError: If a number is none, naming the variable.
+            ValueError: If a number is none, or the weights are not there, naming the variable.
         """
         environment = os.environ if environment is None else environment
         values: dict[str, str | int | float] = {}
@@ -53,16 +54,19 @@ class Settings:
             name = f"OCRFORMER_{field.name.upper()}"
             if environment.get(name):
                 values[field.name] = _parse(name, environment[name], type(field.default))
-        return cls(**values)  # type: ignore[arg-type]
+        settings = cls(**values)  # type: ignore[arg-type]
+        if settings.model != "default" and not Path(settings.model).is_file():
+            raise ValueError(f"OCRFORMER_MODEL: {settings.model}: no such weights file")
+        return settings
 
 
 def _parse(name: str, text: str, kind: type) -> str | int | float:
     if kind is str:
-        return text
+        return text.strip()  # of a key that was read from a file too, which ends with a new line
     try:
         number: int | float = kind(text)
     except ValueError:
-        raise ValueError(f"{name} must be a number, got {text!r}") from None
+        raise ValueError(f"{name} must be a {'whole ' * (kind is int)}number, got {text!r}") from None
     if not 0 < number < math.inf:  # false for nan too
-        raise ValueError(f"{name} must be positive, got {text}")
+        raise ValueError(f"{name} must be positive and finite, got {text}")
     return number

@@ -17,6 +17,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 
 from ocrformer import MODES, VIEWS, DecodeOptions
+from service.answers import preferred
 from service.guard import RequestError
 
 _OPTIONS = ("mode", "characters", "min_confidence", "charset")
@@ -181,8 +182,7 @@ def _upload(request: Request, images: list[tuple[str, bytes]], values: Mapping[s
         raise RequestError(400, "bad_option", "charset must be a string of allowed characters")
     characters = _flag(values.get("characters", False))
     options = DecodeOptions(mode=mode, allowed=charset, boxes=characters)
-    wanted = request.headers.get("accept", "")
-    plain = "text/plain" in wanted and "application/json" not in wanted
+    plain = preferred(request.headers.get("accept", ""), ("application/json", "text/plain")) == "text/plain"
     images = [(name.encode("utf-8", "replace").decode(), data) for name, data in images]
     return Upload(images, options, characters, _share(values.get("min_confidence", 0.0)), plain, view)
 

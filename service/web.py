@@ -19,7 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from ocrformer import Attention, ImageError, Line, OCRformer, __version__, attention_pictures
-from service.answers import ErrorAnswer, Fault, ModelAnswer
+from service.answers import ErrorAnswer, Fault, ModelAnswer, preferred
 from service.guard import RequestError
 from service.openapi import description
 
@@ -54,13 +54,14 @@ def shown(attention: Attention, accept: str, view: str) -> Response:
         accept: Header of the request.
         view: One of `VIEWS`, for sheets and animations.
     """
-    if "image/gif" in accept:
+    kind = preferred(accept, ("image/png", "image/gif", "text/html", "application/json"))
+    if kind == "image/gif":
         return Response(attention_pictures.animation(attention, view=view), media_type="image/gif")
-    if "text/html" in accept:
+    if kind == "text/html":
         # the page has its own script inside: it may run here, and nothing else may
         policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
         return HTMLResponse(attention_pictures.page(attention), headers={"Content-Security-Policy": policy})
-    if "application/json" in accept:
+    if kind == "application/json":
         return JSONResponse(attention_pictures.as_data(attention))
     buffer = io.BytesIO()
     attention_pictures.sheet(attention, view=view).save(buffer, "PNG")

@@ -244,6 +244,14 @@ def test_thumbnails_in_a_tiff_are_no_pages(tmp_path):
     assert next(load_pages(data, first=1)).shape == (20, 50)
 
 
+def test_jpegs_of_many_scans_are_refused():
+    """Each takes as long as a picture, and hundreds fit into a small file."""
+    data = encoded(drawing(), "JPEG", progressive=True)
+    load(data)
+    with pytest.raises(ImageError, match="a JPEG of more than 100 scans"):
+        load(data[:-2] + b"\xff\xda" * 100)
+
+
 def test_photos_of_telephones_are_named():
     with pytest.raises(ImageError, match=r"photo\.heic: HEIC is not supported; convert it to JPEG or PNG first"):
         load(b"\0\0\0\x18ftypheic\0\0\0\0", name="photo.heic")

@@ -2,10 +2,12 @@
 
 import asyncio
 import io
+import math
 import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
@@ -13,6 +15,7 @@ import psutil
 import pytest
 from PIL import Image
 
+import service.models
 from ocrformer import DecodeOptions, ImageError, Line, OCRformer
 from ocrformer.image import MAX_PIXELS
 from ocrformer.model.network import save
@@ -65,11 +68,37 @@ def test_lines_that_nobody_waits_for_any_more_are_not_read(monkeypatch):
     monkeypatch.setattr("service.models._COLUMNS", 1 / DecodeOptions.batch_pixels)  # a portion for each line
     reader = OCRformer(tiny_bundle(seed=2))
     pictures = [("line.png", as_png(np.zeros((32, 200), np.uint8)))] * 3
-    now = iter((0.0, 5.0, 11.0))
+    now = iter((*[0.0] * 6, 0.0, 5.0, 11.0))  # twice for each picture that is decoded, once for each that is read
     monkeypatch.setattr("service.models.time.monotonic", lambda: next(now))
     *read, late = _read_with(reader, pictures, DecodeOptions(), MAX_PIXELS, 10.0)
     assert all(isinstance(line, Line) for line in read)
     assert isinstance(late, ImageError) and late.code == "timeout" and "line.png: not read in time" in str(late)
+
+
+def test_pictures_that_nobody_waits_for_any_more_are_not_decoded(monkeypatch):
+    reader = OCRformer(tiny_bundle(seed=2))
+    monkeypatch.setattr(reader, "prepare", lambda *_, **__: pytest.fail("decoded"))
+    results = _read_with(reader, [("line.png", b"")] * 3, DecodeOptions(), MAX_PIXELS, -1.0)
+    assert [result.code for result in results] == ["timeout"] * 3
+
+
+def stuck(pictures, options, *limits):
+    """As model processes read, but for a picture whose decoding does not end."""
+    if any(name == "endless.png" for name, _ in pictures):
+        service.models._decoding_since = -math.inf
+        time.sleep(60)
+    return _read(pictures, options, *limits)
+
+
+def test_a_picture_that_is_never_decoded_ends_its_process_alone(tmp_path):
+    save(tmp_path / "tiny.safetensors", tiny_bundle(seed=2))
+    reader = OCRformer.from_pretrained(tmp_path / "tiny.safetensors", "cpu")
+    content = as_png(np.full((32, 60), 255, np.uint8))
+    models = Models(reader, "torch", 2, MAX_PIXELS, 60)
+    models._read = stuck
+    fault, line = asyncio.run(models.read([("endless.png", content), ("a.png", content)], DecodeOptions()))
+    assert isinstance(fault, ImageError) and fault.code == "damaged" and isinstance(line, Line)
+    models.shutdown()
 
 
 def deadly(pictures, options, *limits):
@@ -115,8 +144,14 @@ def test_no_picture_is_blamed_where_no_process_can_be_started(tmp_path, monkeypa
             for process in model_processes():
                 process.kill()
             for _ in range(2):
+                assert models.ready()
                 with pytest.raises(RuntimeError, match="no model process can be started"):
                     await models.read([("a.png", content)], DecodeOptions())
+            assert not models.ready()  # and tries to start one
+            await asyncio.gather(*models._starting)
+            assert not models.ready()
+        await asyncio.gather(*models._starting)
+        assert models.ready()
         return await models.read([("a.png", content)], DecodeOptions())
 
     (line,) = asyncio.run(scenario())

@@ -22,8 +22,8 @@ STRONGEST = """canvas => Math.max(...canvas.getContext("2d").getImageData(0, 0, 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
-def picture(text="Total 14.35"):
-    image = Image.new("L", (240, 36), 255)
+def picture(text="Total 14.35", size=(240, 36)):
+    image = Image.new("L", size, 255)
     ImageDraw.Draw(image).text((6, 10), text, fill=0)
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
@@ -220,7 +220,8 @@ def test_downloads_and_clearing(page):
     assert record["file"] == "줄 1.png"
     with page.expect_download() as caught:
         page.click("#csv")
-    assert Path(caught.value.path()).read_text("utf-8").startswith('\ufeff"file","text","confidence","status","error"')
+    header = "\ufeff" + ",".join(f'"{name}"' for name in ("file", "text", "confidence", "status", "reason", "error"))
+    assert Path(caught.value.path()).read_text("utf-8").startswith(header)
     page.click("#clear")
     assert page.locator("#results li").count() == 0
     assert page.locator("#tools").is_hidden()
@@ -235,6 +236,26 @@ def test_hovering_a_character_shows_its_place(page):
     assert page.locator(".text mark.letter").count() > 0  # doubts are still marked
     assert page.locator(".frame img").get_attribute("src").startswith("data:")  # as the network saw it
     shot(page, "attention")
+    page.focus(".letter:nth-child(1)")
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".letter:nth-child(2)").evaluate("letter => letter === document.activeElement")
+    assert page.locator(".letter[tabindex='0']").count() == 1  # one stop for Tab
+
+
+def test_long_lines_scroll_on_a_phone(browser, url):
+    phone = browser.new_page(viewport={"width": 360, "height": 700})
+    phone.goto(url)
+    upload(phone, picture("Total 14.35 and more, a long line", (460, 36)))
+    shown = phone.locator("#results img")
+    assert shown.bounding_box()["height"] > 27.5
+    phone.get_by_role("button", name="Where did it look?").click()
+    phone.wait_for_selector(".letter")
+    phone.wait_for_function("document.querySelector('#results img').clientHeight >= 27")
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 360
+    phone.locator(".letter").last.focus()
+    assert phone.locator(".frame").evaluate("frame => frame.scrollLeft") > 0
+    shot(phone, "phone-attention")
+    phone.close()
 
 
 @pytest.mark.parametrize("view", VIEWS)

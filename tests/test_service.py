@@ -1,6 +1,7 @@
 """The service as a running process: what clients see, good and bad, many at once."""
 
 import asyncio
+import base64
 import io
 import json
 import os
@@ -126,6 +127,15 @@ def _options(mode):
     return DecodeOptions(mode=mode)
 
 
+@pytest.mark.parametrize("path", ["/read", "/attention"])
+def test_examples_of_the_description_are_answered(url, path):
+    """But for the example's picture, which is of one pixel."""
+    body = httpx.get(f"{url}/docs.json").json()["paths"][path]["post"]["requestBody"]
+    example = body["content"]["application/json"]["example"]
+    example["images"][0]["data"] = base64.b64encode(png(1)).decode()
+    assert httpx.post(url + path, json=example).status_code == 200
+
+
 def test_attention_as_picture_animation_page_and_values(url):
     kinds = {"image/png": b"\x89PNG", "image/gif": b"GIF8", "text/html": b"<!doctype html>", "application/json": b"{"}
     for kind, beginning in kinds.items():
@@ -177,7 +187,8 @@ def test_pages_are_local_and_guarded(url):
         text = httpx.get(url + path).text
         assert "http:" not in text.replace("http://www.w3.org", "") and "https:" not in text
         assert "googletagmanager" not in text
-    assert httpx.get(f"{url}/static/../service.py").status_code == 404
+    for path in ("static/..%2fservice.py", "static/%2e%2e/service.py"):
+        assert httpx.get(f"{url}/{path}").status_code == 404
     assert "access-control-allow-origin" not in httpx.get(url, headers={"Origin": "http://elsewhere"}).headers
 
 

@@ -14,8 +14,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from service.answers import preferred
 from service.guard import Guard, RequestError, while_connected
-from service.logs import JsonLines
+from service.logs import REQUEST_ID, JsonLines
 from service.openapi import description
 from service.settings import Settings
 from service.uploads import parse
@@ -326,7 +327,29 @@ def test_tracebacks_are_one_json_line():
     line = JsonLines().format(record)
     assert "\n" not in line
     said = json.loads(line)
-    assert said["message"] == "it failed" and "RuntimeError: two" in said["traceback"]
+    assert said["message"] == "it failed" and "RuntimeError: two" in said["traceback"] and "request_id" not in said
+    token = REQUEST_ID.set("id-1")
+    assert json.loads(JsonLines().format(record))["request_id"] == "id-1"
+    REQUEST_ID.reset(token)
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("", "image/png"),
+        ("*/*", "image/png"),
+        ("image/*", "image/png"),
+        ("IMAGE/GIF", "image/gif"),
+        ("image/png, image/gif;q=0.5", "image/png"),
+        ("application/json, text/html;q=0.1", "application/json"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", "text/html"),
+        ("image/png;q=0, application/*", "application/json"),
+        ("text/html;q=x, image/gif; level=1; q=0.2", "image/gif"),
+        ("video/mp4", "image/png"),
+    ],
+)
+def test_the_media_type_that_is_wanted_most(accept, kind):
+    assert preferred(accept, ("image/png", "image/gif", "text/html", "application/json")) == kind
 
 
 # Settings and description
@@ -334,13 +357,17 @@ def test_tracebacks_are_one_json_line():
 
 def test_settings_from_environment():
     settings = Settings.from_environment(
-        {"OCRFORMER_MAX_IMAGES": "7", "OCRFORMER_TIMEOUT": "2.5", "OCRFORMER_API_KEY": "k"}
+        {"OCRFORMER_MAX_IMAGES": "7", "OCRFORMER_TIMEOUT": "2.5", "OCRFORMER_API_KEY": "k\n"}
     )
     assert (settings.max_images, settings.timeout, settings.api_key) == (7, 2.5, "k")
     assert Settings.from_environment({}) == Settings()
-    for wrong in ("many", "-1", "0"):
-        with pytest.raises(ValueError, match="OCRFORMER_QUEUE"):
+    for wrong, said in (("many", "a whole number"), ("2.5", "a whole number"), ("-1", "positive"), ("0", "positive")):
+        with pytest.raises(ValueError, match=f"OCRFORMER_QUEUE must be {said}"):
             Settings.from_environment({"OCRFORMER_QUEUE": wrong})
+    with pytest.raises(ValueError, match="OCRFORMER_TIMEOUT must be positive and finite"):
+        Settings.from_environment({"OCRFORMER_TIMEOUT": "1e400"})
+    with pytest.raises(ValueError, match="OCRFORMER_MODEL: /nope: no such weights file"):
+        Settings.from_environment({"OCRFORMER_MODEL": "/nope"})
 
 
 def test_description_names_every_way_and_error():

@@ -33,13 +33,13 @@ def serve(host: str, port: int, model: str | None, workers: int | None) -> None:
         environment["OCRFORMER_RUNTIME"] = str(Path(runtime).resolve())  # the service has a folder of its own
     if workers:
         environment["OCRFORMER_WORKERS"] = str(workers)
-    _check(root, environment, host, port)
+    host = _check(root, environment, host, port)
     command = [sys.executable, "-m", "bentoml", "serve", target, "--host", host, "--port", str(port)]
     os.execvpe(sys.executable, [*command, "--working-dir", str(root)], environment)  # signals are for the server
 
 
-def _check(root: Path, environment: Mapping[str, str], host: str, port: int) -> None:
-    """End with a sentence where the server would begin again and again, or with a traceback."""
+def _check(root: Path, environment: Mapping[str, str], host: str, port: int) -> str:
+    """The host's address; end with a sentence where the server would begin again and again, or with a traceback."""
     from ocrformer.reader import OCRformer
 
     sys.path.insert(0, str(root))
@@ -49,7 +49,10 @@ def _check(root: Path, environment: Mapping[str, str], host: str, port: int) -> 
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     try:
-        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, *_, (address, *_) = min(found, key=lambda one: one[0] != socket.AF_INET)
+        socket.create_server((str(address), port), family=family).close()
+        return str(address)
     except OSError as error:
         raise click.UsageError(f"cannot listen on {host}, port {port} ({error.strerror or error})") from None
 

@@ -8,11 +8,12 @@ const TEXTS = {
     key: "API key", copyAll: "Copy all text", json: "Download JSON", csv: "Download CSV", clear: "Clear",
     copy: "Copy", copied: "Copied", reading: n => `Reading ${n} image${n === 1 ? "" : "s"} …`,
     done: (n, ms) => `${n} image${n === 1 ? "" : "s"} read in ${ms} ms`, lost: n => `, ${n} not read`, empty: "no text found",
-    ok: "sure", unsure: "unsure", suspect: "please check", emptyStatus: "empty", failed: "not read", doubts: "Doubtful:", faults: {},
+    ok: "sure", unsure: "unsure", suspect: "please check", emptyStatus: "empty", failed: "not read", doubts: "Doubtful:", faults: {}, reasons: {},
     needKey: "This server wants an API key.", wrongKey: "This is not the server's API key.",
     unreachable: "The server cannot be reached; the images are kept.", again: "Try again", folders: n => `${n} folder${n === 1 ? "" : "s"} passed over: drop the images in them.`,
     noPreview: "No preview.",
     picture: "Picture of the line", where: "Where did it look?", hover: "Point at a character.",
+    otherLook: "The network as it first looked at the line; the text above it was read at a second look:",
   },
   ko: {
     subtitle: "한 줄 이미지를 넣으면 글자를 읽어 줍니다.", docs: "API 문서",
@@ -27,16 +28,22 @@ const TEXTS = {
       too_large: "이미지가 너무 큽니다.", not_a_line: "한 줄의 이미지가 아닙니다.", busy: "서버가 바쁩니다. 잠시 후 다시 시도하세요.",
       body_too_large: "보낸 파일이 너무 큽니다.", no_images: "이미지가 없습니다.", too_long: "줄이 너무 길어서 보여 줄 수 없습니다.", too_many_images: "이미지가 너무 많습니다.", timeout: "시간이 초과되었습니다.", body_too_slow: "파일을 보내는 데 시간이 너무 오래 걸렸습니다.", internal: "서버에 오류가 있습니다.",
     },
+    reasons: {
+      "less text than the CTC head sees": "그림에 보이는 것보다 글자가 적습니다.", "more text than the CTC head sees": "그림에 보이는 것보다 글자가 많습니다.",
+      "the decoder repeats itself": "같은 글자가 되풀이됩니다.", "decoder and CTC head disagree": "두 가지 읽기가 서로 다릅니다.",
+    },
     needKey: "이 서버는 API 키가 필요합니다.", wrongKey: "API 키가 맞지 않습니다.",
     unreachable: "서버에 연결할 수 없습니다. 이미지는 남아 있습니다.", again: "다시 시도", folders: n => `폴더 ${n}개는 건너뛰었습니다. 폴더 안의 이미지를 놓으세요.`,
     noPreview: "미리 보기 없음",
     picture: "줄 이미지", where: "어디를 보았나?", hover: "글자를 가리켜 보세요.",
+    otherLook: "줄을 처음 보았을 때의 모습입니다. 위 결과는 다시 보고 읽은 글자입니다:",
   },
 };
 const language = navigator.language.toLowerCase().startsWith("ko") ? "ko" : "en";
 const say = TEXTS[language];
 const DOUBTFUL = 0.8;
 const MOST_DOUBTS = 8;
+const LONG = 10, LEAST_HEIGHT = 28;  // pictures that much longer than high are not shown lower than that: they scroll
 const PORTION_FILES = 64;
 const PORTION_BYTES = 8 * 2 ** 20;
 const byId = id => document.getElementById(id);
@@ -159,9 +166,17 @@ function shown(result, file) {
     element("span", { textContent: label, className: sure ? "" : "doubt" }),
     element("span", { textContent: result.confidence === null ? "" : percent(result.confidence) }),
     element("span", { textContent: result.file, className: "name" }));
-  const frame = element("div", { className: "frame" }, picture);
+  const frame = element("div", { className: "frame" }, element("div", {}, picture));
+  picture.addEventListener("load", () => {
+    const aspect = picture.naturalWidth / picture.naturalHeight;
+    if (aspect > LONG) {
+      picture.parentElement.style.minWidth = `${LEAST_HEIGHT * aspect}px`;
+      picture.style.width = "100%";
+    }
+  });
   if (result.text) facts.append(lookButton(result, file, frame, text), copyButton(say.copy, () => result.text));
   const entry = element("li", { result }, frame, text, facts);
+  if (result.reason) entry.append(element("p", { className: "doubts", textContent: say.reasons[result.reason] ?? result.reason }));
   if (doubts.length) entry.append(element("p", { className: "doubts", textContent: `${say.doubts} ${doubts.slice(0, MOST_DOUBTS).join(", ")}${doubts.length > MOST_DOUBTS ? ", …" : ""}` }));
   return entry;
 }
@@ -190,16 +205,16 @@ function lookButton(result, file, frame, text) {
 
 /** Make each character show the place that the decoder looked at when it wrote it, in the picture as the network saw it. */
 function lookAt(data, result, frame, text) {
-  const picture = frame.firstElementChild;
+  const picture = frame.querySelector("img");
   picture.src = data.image;
   picture.hidden = false;
-  frame.replaceChildren(picture);
+  frame.firstElementChild.replaceChildren(picture);
   frame.classList.add("seen");
   const [rows, columns] = data.grid;
   const [layers, heads, count] = data.picture.shape;
   const levels = Uint8Array.from(atob(data.picture.levels), c => c.charCodeAt(0)), peaks = data.picture.peaks;
   const canvas = element("canvas", { width: columns, height: rows });
-  frame.append(canvas);
+  picture.after(canvas);
   const show = index => {
     const context = canvas.getContext("2d");
     const pixels = context.createImageData(columns, rows);
@@ -212,14 +227,32 @@ function lookAt(data, result, frame, text) {
     sums.forEach((sum, cell) => pixels.data.set([214, 40, 40, 190 * sum / most], 4 * cell));
     context.putImageData(pixels, 0, 0);
   };
-  text.replaceChildren(...data.characters.map((character, index) => {
+  const letters = data.characters.map((character, index) => {
     const read = result.characters[index];
     const marked = read?.text === character && isDoubtful(read);
-    const node = element(marked ? "mark" : "span", { textContent: character, tabIndex: 0, className: "letter" });
+    const node = element(marked ? "mark" : "span", { textContent: character, tabIndex: index ? -1 : 0, className: "letter" });
     if (marked) node.title = percent(read.confidence);
-    for (const kind of ["mouseenter", "focus"]) node.addEventListener(kind, () => show(index));
+    node.addEventListener("mouseenter", () => show(index));
+    node.addEventListener("focus", () => {
+      for (const letter of letters) letter.tabIndex = letter === node ? 0 : -1;  // one stop for Tab, arrows within
+      show(index);
+      bringIntoView(frame, (index + 0.5) / letters.length);
+    });
+    node.addEventListener("keydown", event => {
+      const to = { ArrowRight: index + 1, ArrowLeft: index - 1, Home: 0, End: letters.length - 1 }[event.key];
+      if (letters[to]) { letters[to].focus(); event.preventDefault(); }
+    });
     return node;
-  }));
+  });
+  text.replaceChildren(...letters);
+  text.setAttribute("role", "group");
+  if (data.characters.join("") !== result.text)
+    text.before(element("p", { className: "doubts", textContent: `${say.otherLook} ${result.text}` }));
+}
+
+/** Bring about that part of a wide picture into view. */
+function bringIntoView(frame, share) {
+  frame.scrollLeft = share * frame.scrollWidth - frame.clientWidth / 2;
 }
 
 function percent(share) {
@@ -241,6 +274,7 @@ async function copy(button, label, text) {
     area.select();
     document.execCommand("copy");
     area.remove();
+    button.focus();
   }
   button.textContent = say.copied;
   setTimeout(() => { button.textContent = label; }, 1200);
@@ -253,9 +287,9 @@ function download(name, type, content) {
 }
 
 function csv() {
-  const columns = ["file", "text", "confidence", "status", "error"];
+  const columns = ["file", "text", "confidence", "status", "reason", "error"];
   const quote = value => `"${String(value ?? "").replaceAll('"', '""')}"`;
-  const rows = results().map(r => [r.file, r.text, r.confidence, r.status, r.error?.message]);
+  const rows = results().map(r => [r.file, r.text, r.confidence, r.status, r.reason, r.error?.message]);
   return "\ufeff" + [columns, ...rows].map(row => row.map(quote).join(",") + "\r\n").join("");  // the mark tells Excel that it is UTF-8
 }
 

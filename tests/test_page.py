@@ -345,9 +345,10 @@ def test_api_key_is_asked_for(quiet_page, model, tmp_path):
     with serving(model, tmp_path, api_key="geheim") as address:
         quiet_page.goto(address)
         for name in ("a.png", "b.png"):
-            quiet_page.set_input_files("#files", [picture() | {"name": name}])
+            with quiet_page.expect_response("**/read") as refused:
+                quiet_page.set_input_files("#files", [picture() | {"name": name}])
+            refused.value.finished()
             quiet_page.wait_for_selector("#key:visible")
-            quiet_page.wait_for_load_state("networkidle")
         shot(quiet_page, "key")
         for wrong in ("falsch", "한"):
             quiet_page.fill("#key", wrong)

@@ -13,13 +13,13 @@ from ocrformer.training import degrade, ink, layouts, render, text
 from ocrformer.training.fonts import Face, FontBook
 
 _DOMAINS = (
-    (0.45, text.DOCUMENT, layouts.DOCUMENT, degrade.DOCUMENT),
-    (0.30, text.RECEIPT, layouts.RECEIPT, degrade.RECEIPT),
-    (0.14, text.SCREEN, layouts.SCREEN, degrade.SCREEN),
-    (0.11, text.DOCUMENT, layouts.DOCUMENT, degrade.PHOTO),
+    (0.52, text.DOCUMENT, layouts.DOCUMENT, degrade.DOCUMENT),
+    (0.26, text.RECEIPT, layouts.RECEIPT, degrade.RECEIPT),
+    (0.12, text.SCREEN, layouts.SCREEN, degrade.SCREEN),
+    (0.10, text.DOCUMENT, layouts.DOCUMENT, degrade.PHOTO),
 )
 _CLEAN = 0.12  # share of lines left as printed, but for that
-_EMPTY = 0.02  # share of pictures without text
+_EMPTY = 0.045  # share of pictures without text
 _ROOMY = 0.05  # share of lines in a far wider picture, so that the decoder learns to end where the text does
 _EDGED = 0.03  # share of lines beside a block of another grey
 _SHADED = 0.06  # share of lines across which a shadow or a patch of light falls

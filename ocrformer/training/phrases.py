@@ -28,6 +28,7 @@ _POLITE = (
 _MARKS = ": : : - = * @ % x X / . , # $ & + ( ) | RM QTY NO. No T SR ZR S A PC PCS 1 0 x1 0% 6% 10%".split()
 _ALIKE = (*"ceoaesuvnmhbrtflijygqpdIlJT", "rn", "ri", "ci", "cl", "vv", "tt", "fi", "li")
 _REPEATED = ("ha ", "no ", "the ", ". ", "- ", "12", "=-", "_ ", "10", "00 ")
+_OFTEN = ("l0oO.-_=*#wi1I8xX", "0000l..--__", string.ascii_letters + string.digits, "xwvzonmsceaulitrxxx")
 _TLDS = "com net org co.uk com.my co.kr de fr io gov edu info biz".split()
 _SCREEN = (
     "File Edit View Insert Format Tools Help Window Settings Cancel OK Save Open Close Delete Search Sign in "
@@ -175,20 +176,25 @@ def nonsense(rng: Random, words: Words) -> str:
 
 
 def rare(rng: Random, alphabet: Sequence[str], words: Words) -> str:
-    """Random strings, nonsense, single characters and true repeats, against reliance on words."""
-    if rng.random() < 0.3:
-        return nonsense(rng, words)
+    """True repeats, nonsense, single characters and random strings, against reliance on words."""
     roll = rng.random()
-    if roll < 0.15:
+    if roll < 0.33:
+        return repeats(rng, alphabet)
+    if roll < 0.56:
+        return nonsense(rng, words)
+    if roll < 0.64:
         return rng.choice(alphabet)
-    if roll < 0.35:
-        character = rng.choice(rng.choice((alphabet, "l0oO.-_=*#wi1I", "0000l..--__")))
-        repeated = rng.choice((character, character, character + " ", rng.choice(_REPEATED)))
-        return (repeated * rng.choice((rng.randint(2, 8), rng.randint(2, 24), rng.randint(16, 64)))).strip()
     length = rng.randint(2, 20)
-    if roll < 0.6:
+    if roll < 0.78:
         return "".join(rng.choices(string.ascii_letters + string.digits, k=length))
     return "".join(rng.choices(alphabet, k=length)).strip()
+
+
+def repeats(rng: Random, alphabet: Sequence[str]) -> str:
+    """A character or a few again and again, which a decoder loses count of unless it has learnt to."""
+    character = rng.choice(rng.choice((alphabet, *_OFTEN)))
+    repeated = rng.choice((character, character, character, f"{character} ", rng.choice(_REPEATED)))
+    return (repeated * rng.choice((rng.randint(2, 8), rng.randint(2, 40), rng.randint(16, 64)))).strip()
 
 
 def korean(rng: Random) -> str:

@@ -13,6 +13,7 @@ from ocrformer.training import fonts as font_module
 from ocrformer.training import phrases, render, text, values
 from ocrformer.training.data import SyntheticConfig, voices_of
 from ocrformer.training.fonts import FontBook, _capitals_only, find_font_files, font_places, load_faces, open_font
+from ocrformer.training.languages import Lexicon
 from ocrformer.training.text import TextSource
 from ocrformer.training.typeset import Run, Style, draw_style, in_capitals
 
@@ -66,6 +67,27 @@ def test_nonsense_is_no_word_and_as_long():
     assert sum(word.lower() == "reading" for word in drawn) < 30
     assert sum(sorted(word.lower()) == sorted("reading") for word in drawn) > 60
     assert all(7 <= len(word) <= 14 for word in drawn)
+
+
+def test_words_that_lose_their_vowel_are_joined_to_one_that_begins_with_a_vowel():
+    lexicon = Lexicon([("l", 5.0), ("eau", 1.0), ("mer", 1.0), ("été", 1.0)], frozenset("l"))
+    drawn = {lexicon.draw(random.Random(seed)) for seed in range(200)}
+    assert drawn == {"l'eau", "l’eau", "l'été", "l’été", "eau", "mer", "été"}
+    french = Lexicon.of_language("fr")
+    drawn = {french.draw(random.Random(seed)) for seed in range(2000)}
+    assert not drawn & {"l", "d", "qu"} and any(word.startswith(("l'", "l’")) for word in drawn)
+
+
+def test_other_languages_are_met_beside_a_corpus(tmp_path):
+    """Without them the accents of capitals were lost, and the `l'` of French was read as a capital I."""
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("plain words of English, " * 500, "utf-8")
+    source = text.TextSource(CHARSET, [corpus])
+    rng = random.Random(5)
+    drawn = [source.draw(rng, text.KINDS["running"], 60) for _ in range(1000)]
+    accented = sum(any("À" <= character <= "ÿ" for character in line) for line in drawn)
+    assert 80 < accented < 200
+    assert any(set(line) & set("«»„¿") for line in drawn)
 
 
 # Fonts

@@ -13,17 +13,23 @@ Words = Callable[[Random], str]
 Maker = Callable[[Random, Words], str]
 """Writes one text, with words from the second argument."""
 
-_STREETS = "Street St. Road Rd Avenue Ave. Lane Drive Blvd. Jalan JLN Lorong Taman Court Plaza Park Way Square".split()
+_STREETS = (
+    "Street St. Road Rd Avenue Ave. Lane Drive Blvd. Jalan JLN Lorong Taman Court Plaza Park Way Square "
+    "Straße Platz rue Via"
+).split()
 _COMPANIES = "Ltd. Inc. LLC Co. Corp. SDN BHD GmbH S.A. PLC & Sons Enterprise Trading Holdings Mart Store".split()
 _LABELS = (
     "Total Subtotal TOTAL Tax GST VAT CASH CHANGE Change Balance Amount Discount Rounding Qty Price Date Time "
     "Invoice Receipt Order Table Cashier Server Terminal Card Visa Approval Ref Tel Fax Email Website Item Description "
-    "Customer Bill Page Payment Due Member Points Counter Staff Auth Gross Net Service Tendered Deposit"
+    "Customer Bill Page Payment Due Member Points Counter Staff Auth Gross Net Service Tendered Deposit "
+    "Summe MwSt. Datum Uhrzeit Menge Preis Rechnung Betrag Rückgeld TVA TTC Montant Prix Quantité "
+    "Numéro IVA Importe Precio Cantidad Número Totale Prezzo Quantità Resto"
 ).split()
 _POLITE = (
     "Thank you", "Please come again", "THANK YOU", "Goods sold are not refundable", "Keep this receipt",
     "All prices include tax", "Have a nice day", "Customer copy", "Tax invoice", "Welcome",
-    "No exchange without receipt",
+    "No exchange without receipt", "Vielen Dank für Ihren Einkauf", "Merci de votre visite", "À bientôt",
+    "Gracias por su compra", "Grazie e arrivederci",
 )  # fmt: skip
 _MARKS = ": : : - = * @ % x X / . , # $ & + ( ) | RM QTY NO. No T SR ZR S A PC PCS 1 0 x1 0% 6% 10%".split()
 _ALIKE = (*"ceoaesuvnmhbrtflijygqpdIlJT", "rn", "ri", "ci", "cl", "vv", "tt", "fi", "li")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -11,13 +10,13 @@ from random import Random
 
 from ocrformer.charset import Charset, normalise
 from ocrformer.datasets import DatasetError
-from ocrformer.training import phrases, values
+from ocrformer.training import languages, phrases, values
+from ocrformer.training.languages import Lexicon
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _STRAIGHT = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "—": "--", "–": "-", "…": "..."})
-_LATIN1_LANGUAGES = ("fr", "de", "es", "it", "pt", "nl", "sv", "da", "nb", "fi")
 _EMPHASIS = re.compile(r"(?<!\w)([_*])(\w[^_*]{0,300}?)\1(?!\w)")
-_VOCABULARY = 30_000
+_FOREIGN = 0.16
+"""Share of texts in words of other languages: without them accents are lost, and `l'` is read as a capital I."""
 _LONGEST = 40  # characters of what is still kept whole as a word
 
 
@@ -61,28 +60,6 @@ def _plain(file: Path) -> str:
     return _EMPHASIS.sub(r"\2", normalise(read_text(file)))
 
 
-class Lexicon:
-    """Words of one language with their frequencies, flattened so that rare words are met too."""
-
-    def __init__(self, counts: Iterable[tuple[str, float]]) -> None:
-        pairs = [(word, weight) for word, weight in counts if word]
-        self.words = [word for word, _ in pairs]
-        self._cumulative = list(itertools.accumulate(weight**0.6 for _, weight in pairs))
-
-    @classmethod
-    def of_language(cls, language: str) -> Lexicon:
-        """From the word-frequency package, which carries its lists."""
-        import wordfreq
-
-        frequencies = wordfreq.get_frequency_dict(language, "small")
-        common = sorted(frequencies.items(), key=lambda pair: -pair[1])[:_VOCABULARY]
-        return cls((word, weight) for word, weight in common if _WORD.fullmatch(word))
-
-    def draw(self, rng: Random) -> str:
-        """One word."""
-        return rng.choices(self.words, cum_weights=self._cumulative)[0]
-
-
 class Prose:
     """Running text cut anywhere between words from text files."""
 
@@ -122,7 +99,7 @@ class TextSource:
         self._prose_weights = [len(prose.text) ** 0.5 for prose in self.prose]
         self.korean = language == "ko"
         self.lexicon = Lexicon.of_language(language)
-        self.foreign = [Lexicon.of_language(name) for name in (("en",) if self.korean else _LATIN1_LANGUAGES)]
+        self.foreign = [Lexicon.of_language(name) for name in (("en",) if self.korean else languages.LATIN1)]
         plain = [c for c in charset.characters if not "\u1100" <= c <= "\u31ff"]
         emphasis = sorted(emphasised)
         self.alphabet = plain + emphasis * (len(plain) // max(1, len(emphasis)))
@@ -145,9 +122,10 @@ class TextSource:
         return self._readable(text)
 
     def _joined(self, rng: Random, length: int, make: phrases.Maker) -> str:
-        parts = [make(rng, self.lexicon.draw)]
+        words = (rng.choice(self.foreign) if rng.random() < _FOREIGN else self.lexicon).draw
+        parts = [make(rng, words)]
         while sum(map(len, parts)) + len(parts) < length:
-            parts.append(make(rng, self.lexicon.draw))
+            parts.append(make(rng, words))
         return " ".join(parts)
 
     def _rare(self, rng: Random, words: phrases.Words) -> str:
@@ -157,18 +135,20 @@ class TextSource:
         return phrases.rare(rng, self.alphabet, words)
 
     def _running(self, rng: Random, length: int) -> str:
-        if self.prose and rng.random() < 0.88:
+        if rng.random() < _FOREIGN:
+            text = self._invented(rng, rng.choice(self.foreign), length)
+            text = languages.quoted(rng, text) if rng.random() < 0.1 else text
+        elif self.prose and rng.random() < 0.94:
             text = rng.choices(self.prose, self._prose_weights)[0].draw(rng, length)
         else:
-            text = self._invented(rng, length)
+            text = self._invented(rng, self.lexicon, length)
         if rng.random() < 0.06:  # amounts of money amid the words, whose signs are rare otherwise
             head, _, tail = text.partition(" ")
             text = f"{head} {values.price(rng)} {tail}"
         return _decorate(rng, text) if rng.random() < 0.25 else text
 
-    def _invented(self, rng: Random, length: int) -> str:
+    def _invented(self, rng: Random, lexicon: Lexicon, length: int) -> str:
         """Words drawn independently, with punctuation: no language model can help to read them."""
-        lexicon = self.lexicon if rng.random() < 0.5 else rng.choice(self.foreign)
         parts: list[str] = []
         size = 0
         while size < length:

@@ -8,6 +8,12 @@ from random import Random
 # Signs are drawn more often than abbreviations, whose letters are met everywhere.
 _CURRENCIES = (*"$$$£££€€€€€¥₩₹", *"RM USD EUR Rs. CHF kr S$ GBP".split())
 _MONTHS = "January February March April May June July August September October November December".split()
+_OTHER_MONTHS = (
+    "Januar Februar März April Mai Juni Juli August September Oktober November Dezember".split(),
+    "janvier février mars avril mai juin juillet août septembre octobre novembre décembre".split(),
+    "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre".split(),
+    "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre".split(),
+)
 _UNITS = "kg g mg lb oz L ml cm mm km m in ft % pcs pc ea hrs min PC PKT BTL CTN x W V GB MB °C".split()
 
 
@@ -21,16 +27,16 @@ def price(rng: Random) -> str:
     whole = rng.choice((rng.randint(0, 9), rng.randint(0, 99), rng.randint(0, 999), rng.randint(0, 99999)))
     cents = rng.choice(("00", "50", "90", "95", "99", f"{rng.randint(0, 99):02d}", f"{rng.randint(0, 99):02d}"))
     style = rng.random()
-    if style < 0.66:
+    if style < 0.62:
         amount = f"{whole:,}.{cents}" if rng.random() < 0.5 else f"{whole}.{cents}"
     elif style < 0.75:
-        amount = f"{whole:,}".replace(",", ".") + f",{cents}"
+        amount = f"{whole:,}".replace(",", rng.choice((".", " ", ""))) + f",{cents}"
     else:
         amount = f"{whole:,}" if rng.random() < 0.5 else str(whole)
     if rng.random() < 0.4:
         currency = rng.choice(_CURRENCIES)
         gap = rng.choice(("", " "))
-        amount = f"{currency}{gap}{amount}" if rng.random() < 0.8 else f"{amount}{gap}{currency}"
+        amount = f"{currency}{gap}{amount}" if rng.random() < 0.75 else f"{amount}{gap}{currency}"
     if rng.random() < 0.12:
         amount = rng.choice(("-{}", "({})", "{}-", "{} T", "{}SR", "{} S", "*{}", "{} A", "+{}", "@{}")).format(amount)
     return amount
@@ -42,7 +48,7 @@ def date(rng: Random) -> str:
     if rng.random() < 0.7:
         year = rng.randint(1990, 2030)
     short = f"{year % 100:02d}"
-    name = _MONTHS[month - 1]
+    name = (rng.choice(_OTHER_MONTHS) if rng.random() < 0.12 else _MONTHS)[month - 1]
     name = rng.choice((name, name[:3], name[:3].upper(), name.upper(), f"{name[:3]}."))
     separator = rng.choice("//--. ")
     numeric = rng.choice(
@@ -54,7 +60,14 @@ def date(rng: Random) -> str:
         )
     )
     worded = rng.choice(
-        (f"{day} {name} {year}", f"{name} {day}, {year}", f"{day:02d}-{name}-{short}", f"{name} {year}", str(year))
+        (
+            f"{day} {name} {year}",
+            f"{name} {day}, {year}",
+            f"{day:02d}-{name}-{short}",
+            f"{name} {year}",
+            str(year),
+            f"{day}. {name} {year}",
+        )
     )
     return numeric if rng.random() < 0.6 else worded
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ocrformer.charset import Charset
 from ocrformer.training import fonts as font_module
-from ocrformer.training import phrases, render, text, values
+from ocrformer.training import languages, phrases, render, text, values
 from ocrformer.training.data import SyntheticConfig, voices_of
 from ocrformer.training.fonts import FontBook, _capitals_only, find_font_files, font_places, load_faces, open_font
 from ocrformer.training.languages import Lexicon
@@ -88,6 +88,26 @@ def test_other_languages_are_met_beside_a_corpus(tmp_path):
     accented = sum(any("À" <= character <= "ÿ" for character in line) for line in drawn)
     assert 80 < accented < 200
     assert any(set(line) & set("«»„¿") for line in drawn)
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_every_character_of_the_charset_is_drawn(language):
+    """Quotes, brackets, ₩, ™ and circled digits were not: their codes lie between those of the two kinds of jamo."""
+    source = text.TextSource(CHARSET, language=language)
+    rng = random.Random(6)
+    drawn = set("".join(source.draw(rng, text.DOCUMENT, 60) for _ in range(20_000)))
+    letters = {c for c in CHARSET.characters if language == "en" and c >= "\u3131"}
+    assert {c for c in CHARSET.characters if not "\u1100" <= c <= "\u11ff"} - letters <= drawn
+
+
+def test_accents_and_signs_where_no_language_has_them():
+    variants = languages.accents("äáøßzñ")
+    assert variants == {"a": ["ä", "á"], "o": ["ø"], "s": ["ß"], "n": ["ñ"]}
+    written = languages.accented(random.Random(0), "a sonata " * 20, variants)
+    assert set(written) == set("aäáoøsßnñt ")
+    strewn = phrases.strewn(random.Random(0), "one two", ["™"])
+    assert strewn.replace("™", " ").split() == ["one", "two"] and "™" in strewn
+    assert phrases.strewn(random.Random(0), "", ["™"]) == ""
 
 
 # Fonts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import unicodedata
 from collections.abc import Iterable
 from random import Random
 
@@ -18,7 +19,8 @@ _ELIDED = {
 }
 """Words that lose their vowel before another; the word-frequency package counts them without their apostrophe."""
 _VOWELS = tuple("aeiouhàâéèêëîïôùûœæ")
-_QUOTES = ("«{}»", "« {} »", "»{}«", "„{}“", "‚{}‘", "“{}”", "¿{}?", "¡{}!")
+_PLAIN = dict(zip("ØøÆæÐðÞþß", "OoAaDdPps", strict=True))  # which Unicode does not take apart
+_QUOTES = ("«{}»", "« {} »", "»{}«", "„{}“", "‚{}‘", "“{}”")
 
 
 class Lexicon:
@@ -53,6 +55,21 @@ class Lexicon:
         return word + rng.choice("'’") + rng.choice(self._after) if word in self._elided else word
 
 
+def accents(alphabet: Iterable[str]) -> dict[str, list[str]]:
+    """The alphabet's accented and other letters that look like a plain one, by that one."""
+    variants: dict[str, list[str]] = {}
+    for letter in alphabet:
+        plain = _PLAIN.get(letter) or unicodedata.normalize("NFD", letter)[0]
+        if plain != letter and plain.isascii() and plain.isalpha():
+            variants.setdefault(plain, []).append(letter)
+    return variants
+
+
+def accented(rng: Random, text: str, variants: dict[str, list[str]]) -> str:
+    """Accents on letters of any language, so that their shapes alone tell them."""
+    return "".join(rng.choice(variants[c]) if c in variants and rng.random() < 0.3 else c for c in text)
+
+
 def quoted(rng: Random, text: str) -> str:
-    """Text between the quotes, or inverted marks, of some language."""
+    """Text between the quotes of some language."""
     return rng.choice(_QUOTES).format(text)

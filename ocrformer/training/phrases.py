@@ -203,6 +203,14 @@ def repeats(rng: Random, alphabet: Sequence[str]) -> str:
     return (repeated * rng.choice((rng.randint(2, 8), rng.randint(2, 40), rng.randint(16, 64)))).strip()
 
 
+def strewn(rng: Random, text: str, signs: Sequence[str]) -> str:
+    """The text with signs before, behind and between its words, where no sentence has them."""
+    words = text.split()
+    for place in rng.choices(range(len(words)), k=rng.choice((1, 1, 2, 4)) if words else 0):
+        words[place] = rng.choice(("{1}{0}", "{0}{1}", "{1} {0}")).format(words[place], rng.choice(signs))
+    return " ".join(words)
+
+
 def korean(rng: Random) -> str:
     """Dates, amounts and counters as Korean documents write them."""
     number, day, month, year = rng.randint(1, 999), rng.randint(1, 31), rng.randint(1, 12), rng.randint(1950, 2030)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -60,6 +61,10 @@ def _plain(file: Path) -> str:
     return _EMPHASIS.sub(r"\2", normalise(read_text(file)))
 
 
+def _is_jamo(character: str) -> bool:
+    return "\u1100" <= character <= "\u11ff" or "\u3131" <= character <= "\u318e"
+
+
 class Prose:
     """Running text cut anywhere between words from text files."""
 
@@ -100,9 +105,12 @@ class TextSource:
         self.korean = language == "ko"
         self.lexicon = Lexicon.of_language(language)
         self.foreign = [Lexicon.of_language(name) for name in (("en",) if self.korean else languages.LATIN1)]
-        plain = [c for c in charset.characters if not "\u1100" <= c <= "\u31ff"]
+        plain = [c for c in charset.characters if not _is_jamo(c) or (self.korean and c >= "\u3131")]
         emphasis = sorted(emphasised)
         self.alphabet = plain + emphasis * (len(plain) // max(1, len(emphasis)))
+        letters = [c for c in plain if c.isalpha() and not _is_jamo(c)]
+        self.signs = sorted(set(plain) - {*letters, *string.digits, " "})
+        self.accents = languages.accents(letters)
         self.syllables = [chr(code) for code in range(0xAC00, 0xD7A4)] if self.korean else []
 
     def draw(self, rng: Random, mixture: Mixture, length: int) -> str:
@@ -142,6 +150,10 @@ class TextSource:
             text = rng.choices(self.prose, self._prose_weights)[0].draw(rng, length)
         else:
             text = self._invented(rng, self.lexicon, length)
+        if rng.random() < 0.08:
+            text = phrases.strewn(rng, text, self.signs)
+        elif rng.random() < 0.05:
+            text = languages.accented(rng, text, self.accents)
         if rng.random() < 0.06:  # amounts of money amid the words, whose signs are rare otherwise
             head, _, tail = text.partition(" ")
             text = f"{head} {values.price(rng)} {tail}"

@@ -105,7 +105,7 @@ def test_texts_for_replay_are_told_apart_by_their_letters(weights, labelled, fon
     (tmp_path / "old.txt").write_text("oaks and elms\n" * 50, "utf-8")
     material = gather(task(weights, fonts, data=[str(labelled)], general_text=[str(tmp_path / "old.txt")]))
     source, _ = material.replay.voices[0]
-    assert "oaks" in source._running(Random(1), 400)
+    assert sum("oaks" in source._running(Random(seed), 400) for seed in range(20)) > 10
     (tmp_path / "ko.txt").write_text("나무 아래에서\n" * 50, "utf-8")
     assert _is_korean(tmp_path / "ko.txt") and not _is_korean(tmp_path / "old.txt")
 

@@ -6,24 +6,29 @@ Hugging Face imagefolder `metadata.jsonl|csv`, STR LMDB, PAGE and ALTO XML with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path, PureWindowsPath
-from typing import Any
 from unicodedata import normalize
 from xml.etree import ElementTree as ET
 
-from ocrformer import layout_xml
-from ocrformer.image import ImageError, Pixels, load
+from ocrformer import layout_xml, lmdb_lines
+from ocrformer.image import ImageError, Pixels
 from ocrformer.label_tables import DatasetError as DatasetError
 from ocrformer.label_tables import csv_rows, json_rows, tab_rows
 from ocrformer.magic import ENDINGS
 from ocrformer.remote import is_url
 from ocrformer.sources import is_there, open_picture
 
+logger = logging.getLogger(__name__)
+
 _TABLES = ("labels.tsv", "labels.csv", "labels.jsonl", "metadata.jsonl", "metadata.csv", "gt.txt", "labels.txt")
 _ENDINGS = (*ENDINGS, ".bin.png", ".nrm.png", *map(str.upper, ENDINGS))
+_ENDING = re.compile(r"(\.(bin|nrm|gt))?\.[^.]*$")
+_LAST_NUMBER = re.compile(r"[ _.-]*\d+\D*$")
 
 
 @dataclass(frozen=True)
@@ -75,18 +80,37 @@ def load_samples(place: str | Path) -> list[Sample]:
 def _folder(folder: Path) -> list[Sample]:
     if (folder / "data.mdb").is_file():
         return _lmdb(folder)
-    tables = [folder / name for name in _TABLES if (folder / name).is_file()]
+    names = {path.name.lower(): path for path in folder.iterdir() if path.is_file()}
+    tables = [names[name] for name in _TABLES if name in names]
     if tables:
+        _tell_unused([*tables[1:], *(path for name, path in names.items() if name.endswith(".gt.txt"))], tables[0])
         return _table(tables[0])
     files = list(_files(folder))
-    pairs = [path for path in files if path.name.endswith(".gt.txt")]
+    pairs = [path for path in files if path.name.lower().endswith(".gt.txt")]
     if pairs:
         return [_pair(path) for path in pairs]
-    lines = [sample for path in files if path.suffix == ".xml" for sample in _xml(path)]
+    lines = _pages([path for path in files if path.suffix.lower() == ".xml"])
     if lines:
         return lines
-    inner = [path for path in files if path.name in _TABLES and path.stem == "metadata"]
-    return [sample for table in inner for sample in _table(table)]
+    return [sample for path in files if path.name.lower() in _TABLES for sample in _table(path)]
+
+
+def _tell_unused(files: Sequence[Path], used: Path) -> None:
+    if files:
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        logger.warning("%s: its lines are not used, as %s is there; name it to use it", f"{files[0]}{more}", used.name)
+
+
+def _pages(files: Sequence[Path]) -> list[Sample]:
+    """Lines of XML files, of each page once: many programs write the same page as ALTO and as PAGE."""
+    pages: dict[str, list[Sample]] = {}
+    for path in files:
+        lines = _xml(path)
+        if lines and lines[0].document in pages:
+            logger.warning("%s: passed over, as another file has lines of %s", path, lines[0].document)
+        elif lines:
+            pages[lines[0].document] = lines
+    return [line for lines in pages.values() for line in lines]
 
 
 def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
@@ -107,11 +131,12 @@ def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
 
 
 def _document(name: str) -> str:
-    """What a line was cut from, by the usual naming: a folder, or the part before the last number."""
-    path = Path(name)
-    stem = path.name.split(".")[0]
-    head = stem.rstrip("0123456789").rstrip("_-")
-    return f"{path.parent}/{head or stem[:-3] or stem}"
+    """What a line was cut from, by the usual naming: the part before the last number, or else a folder."""
+    file, _, page = name.rpartition("#")
+    path = Path(file if page.isdigit() else name)
+    stem = _ENDING.sub("", path.name)
+    head = stem if page.isdigit() else _LAST_NUMBER.sub("", stem)
+    return f"{path.parent}/{head or stem[:-3]}"
 
 
 def _file_sample(image: Path | str, text: str) -> Sample:
@@ -120,7 +145,7 @@ def _file_sample(image: Path | str, text: str) -> Sample:
 
 def _pair(label: Path) -> Sample:
     """A `.gt.txt` file and its picture: same name with an image ending, `.bin.png` and `.nrm.png` included."""
-    base = label.name.removesuffix(".gt.txt")
+    base = label.name[: -len(".gt.txt")]  # in whatever case
     image = next((label.with_name(base + end) for end in _ENDINGS if label.with_name(base + end).is_file()), None)
     text = _utf8(label, "utf-8").strip("\r\n")
     if image is None:
@@ -160,59 +185,19 @@ def _named_in(table: Path, name: str) -> Path | str:
 
 
 def _lmdb(folder: Path) -> list[Sample]:
-    """STR benchmarks' layout: `num-samples`, `image-%09d`, `label-%09d`, counted from 1; nothing is held in memory."""
+    """Each line a document of its own: the layout says nothing of where it was cut from."""
     place = folder.resolve()
-
-    def sample(index: int) -> Sample:
-        name = f"{folder}#{index}"
-        label = _lmdb_value(place, f"label-{index:09d}")
-        if label is None:
-            raise DatasetError(f"{folder}: key label-{index:09d} is missing")
-        try:
-            return Sample(name, label.decode("utf-8"), name, partial(_lmdb_picture, place, index, name))
-        except UnicodeDecodeError as error:
-            raise DatasetError(f"{folder}: label-{index:09d} is not UTF-8 text ({error})") from None
-
-    number = _lmdb_value(place, "num-samples") or b""
-    if not number.isdigit():
-        raise DatasetError(f"{folder}: num-samples must be a number, found {number[:20]!r}")
-    return [sample(index) for index in range(1, int(number) + 1)]
-
-
-def _lmdb_picture(folder: Path, index: int, name: str) -> Pixels:
-    content = _lmdb_value(folder, f"image-{index:09d}")
-    if content is None:
-        raise ImageError(f"{name}: key image-{index:09d} is missing", "unreadable_file")
-    return load(content, name=name)
-
-
-def _lmdb_value(folder: Path, key: str) -> bytes | None:
-    with _lmdb_environment(folder).begin() as transaction:
-        value: bytes | None = transaction.get(key.encode())
-    return value
-
-
-@cache
-def _lmdb_environment(folder: Path) -> Any:
-    """An opened LMDB; a process may open each only once."""
-    try:
-        import lmdb
-    except ImportError:
-        raise DatasetError(f"{folder}: LMDB needs one more package: pip install 'ocrformer[train]'") from None
-    try:
-        opened = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False)
-    except lmdb.Error as error:
-        raise DatasetError(f"{folder}: not a readable LMDB ({error})") from None
-    used, there = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"], (folder / "data.mdb").stat().st_size
-    if used > there:  # reading beyond its end would kill the process
-        raise DatasetError(f"{folder}: data.mdb is cut short ({there:,} of {used:,} bytes): copy it again")
-    return opened
+    names = [(f"{folder}#{number}", text) for number, text in enumerate(lmdb_lines.labels(place, folder), 1)]
+    return [
+        Sample(name, text, name, partial(lmdb_lines.picture, place, number, name))
+        for number, (name, text) in enumerate(names, 1)
+    ]
 
 
 def _xml(path: Path) -> list[Sample]:
     """Lines of a PAGE or ALTO file, cut from the page picture that it names."""
     try:
-        name, lines = layout_xml.labelled_lines(path)
+        name, size, lines = layout_xml.labelled_lines(path)
     except (ValueError, IndexError, OverflowError) as error:
         raise DatasetError(f"{path}: the places of its lines cannot be used ({error})") from None
     except (ET.ParseError, LookupError, OSError) as error:  # LookupError: an encoding that nobody knows
@@ -221,7 +206,7 @@ def _xml(path: Path) -> list[Sample]:
         return []
     image = _beside(path, name)
     return [
-        Sample(f"{image}#{number}", text, str(image), partial(layout_xml.cut, image, box))
+        Sample(f"{image}#{number}", text, str(image), partial(layout_xml.cut, image, size, box))
         for number, (text, box) in enumerate(lines, 1)
         if text
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ class Inspection:
         cramped: Indices of labels with more characters than the picture has room for.
         long: Indices of lines that are read in pieces, and too long to learn from.
         empty: Indices of empty labels.
+        broken: Indices of labels with control characters, which no print has.
     """
 
     samples: Sequence[Sample]
@@ -47,11 +49,13 @@ class Inspection:
     cramped: list[int] = field(default_factory=list)
     long: list[int] = field(default_factory=list)
     empty: list[int] = field(default_factory=list)
+    broken: list[int] = field(default_factory=list)
 
     @property
     def sound(self) -> bool:
         """Whether nothing needs mending before training."""
-        return not (self.unreadable or self.cramped or self.contradictory)
+        blank = len(self.empty) == len(self.samples)
+        return not (self.unreadable or self.cramped or self.long or self.contradictory or self.broken or blank)
 
 
 def inspect(samples: Sequence[Sample], charset: Charset, height: int) -> Inspection:
@@ -68,6 +72,8 @@ def inspect(samples: Sequence[Sample], charset: Charset, height: int) -> Inspect
         found.unknown.update(charset.missing(sample.text))
         if not normalise(sample.text):
             found.empty.append(index)
+        if any(unicodedata.category(character) == "Cc" for character in normalise(sample.text)):
+            found.broken.append(index)
         try:
             picture = sample.open()
             line = prepare(picture, height, sample.name)
@@ -167,7 +173,8 @@ def summary(found: Inspection) -> list[str]:
     repeated, contrary = len(found.duplicates), len(found.contradictory)
     return [
         f"{len(samples):,} lines of {documents:,} documents, {sum(lengths):,} characters",
-        f"empty labels: {len(found.empty)}",
+        f"empty labels: {len(found.empty)}, with control characters: {len(found.broken)}",
+        *(f"  {samples[i].name}: {samples[i].text[:60]!r}" for i in found.broken[:10]),
         f"label length: {_spread(lengths)} characters",
         f"picture height: {_spread(found.heights)} pixels",
         f"suggested split by document: {len(training):,} to train, {len(held):,} to validate",
@@ -177,12 +184,13 @@ def summary(found: Inspection) -> list[str]:
         f"labels too long for their picture: {len(found.cramped)}",
         *(f"  {samples[i].name}: {samples[i].text[:60]!r}" for i in found.cramped[:10]),
         f"lines too long to learn from (cut them in two): {len(found.long)}",
-        f"pictures that occur more than once: {repeated}, with different labels: {contrary}",
-        *(f"  {_labels(samples, group)}" for group in found.contradictory[:5]),
+        f"pictures that occur more than once (learnt from once): {repeated}, with different labels: {contrary}",
+        *(f"  {labels_of(samples, group)}" for group in found.contradictory[:5]),
     ]
 
 
-def _labels(samples: Sequence[Sample], group: Sequence[int]) -> str:
+def labels_of(samples: Sequence[Sample], group: Sequence[int]) -> str:
+    """Names and labels of the first three of some samples."""
     return ", ".join(f"{samples[index].name}: {samples[index].text!r}" for index in group[:3])
 
 

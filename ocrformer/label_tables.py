@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,18 @@ def tab_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
         if len(cells) <= max(name, text):  # later ones are empty where an editor has cut off white space
             expected = "<TAB>".join(heading if columns > 2 else ("file", "text"))
             raise DatasetError(f"{table}:{number}: expected {expected}, found {line[:60]!r}")
-        yield cells[name], cells[text]
+        if not _failed(dict(zip(heading, cells, strict=False)), cells[text]):
+            yield cells[name], cells[text]
 
 
 def _lines(content: str) -> list[str]:
     """Lines as editors count them; other separators that Unicode knows belong to the text."""
-    return content.replace("\r\n", "\n").split("\n")
+    return content.replace("\r\n", "\n").split("\n" if "\n" in content else "\r")
+
+
+def _failed(record: Mapping[str, Any], text: str) -> bool:
+    """Whether a row of results says that nothing could be read, which does not mean that nothing is written there."""
+    return not text and record.get("status") == "failed"
 
 
 def csv_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
@@ -55,7 +61,8 @@ def csv_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
             raise DatasetError(
                 f'{table}:{number}: too many cells; put a text that holds commas in quotes: "Hello, world"'
             )
-        yield row[name], row[text]
+        if not _failed(dict(zip(heading, row, strict=False)), row[text]):
+            yield row[name], row[text]
 
 
 def _columns(first: Sequence[str]) -> tuple[bool, int, int]:
@@ -79,4 +86,5 @@ def json_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
         except (ValueError, TypeError, StopIteration, RecursionError):
             keys = f"{' or '.join(_IMAGE_KEYS[:2])} and {' or '.join(_TEXT_KEYS[:2])}"
             raise DatasetError(f"{table}:{number}: expected an object with {keys}") from None
-        yield name, text
+        if not _failed(record, text):
+            yield name, text

@@ -14,15 +14,19 @@ _ALTO_PARTS = {"String": "", "SP": " ", "HYP": "-"}
 """What a line of ALTO consists of, and what a part says that has no content; two words need no space between them."""
 _ALTO_PLACE = ("HPOS", "VPOS", "WIDTH", "HEIGHT")
 
+_LIKE = 0.02  # by how much the shapes of a page and of its scaled picture may differ
+
 _MAX_PAGE_PIXELS = 89_000_000
 """A page has more pixels than a line: A3 at 600 dpi has 70 million. Pillow warns of still more."""
 
 Corners = tuple[int, int, int, int]
 """Left, top, right, bottom, in pixels."""
+Size = tuple[int, int]
+"""Width and height of the page in the pixels of its file, 0 where it does not say."""
 
 
-def labelled_lines(path: Path) -> tuple[str, list[tuple[str, Corners]]]:
-    """Name of the page picture, and text and place of each line; no lines if the file is of another kind.
+def labelled_lines(path: Path) -> tuple[str, Size, list[tuple[str, Corners]]]:
+    """Name of the page picture, its size, and text and place of each line; no lines if the file is of another kind.
 
     Raises:
         ET.ParseError: If the file is no XML.
@@ -33,27 +37,31 @@ def labelled_lines(path: Path) -> tuple[str, list[tuple[str, Corners]]]:
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]  # namespaces differ between versions
     find = {"PcGts": _page_lines, "alto": _alto_lines}.get(root.tag)
-    return find(root) if find else ("", [])
+    return find(root) if find else ("", (0, 0), [])
 
 
-def _page_lines(root: ET.Element) -> tuple[str, list[tuple[str, Corners]]]:
+def _size(page: ET.Element | None, width: str, height: str) -> Size:
+    return (0, 0) if page is None else (int(float(page.get(width) or 0)), int(float(page.get(height) or 0)))
+
+
+def _page_lines(root: ET.Element) -> tuple[str, Size, list[tuple[str, Corners]]]:
     page = root.find("Page")
     if page is None:
-        return "", []
+        return "", (0, 0), []
     lines = []
     for line in page.iter("TextLine"):
         coordinates = line.find("Coords")
         text = _page_text(line)
         if coordinates is not None and text:
             lines.append((text, _placed(line, partial(_page_place, coordinates))))
-    return page.get("imageFilename", ""), lines
+    return page.get("imageFilename", ""), _size(page, "imageWidth", "imageHeight"), lines
 
 
 def _page_text(line: ET.Element) -> str:
     """A line's best transcription, or else those of its words."""
-    texts = [equivalent for equivalent in line.findall("TextEquiv") if equivalent.findtext("Unicode")]
-    if texts:
-        return min(texts, key=lambda equivalent: int(equivalent.get("index", "0"))).findtext("Unicode", "")
+    texts = [equivalent for equivalent in line.findall("TextEquiv") if equivalent.find("Unicode") is not None]
+    if texts:  # without a text where someone has cleared it, whatever its words say
+        return min(texts, key=lambda one: int(one.get("index", "0"))).findtext("Unicode", "").strip()
     return " ".join(filter(None, map(_page_text, line.findall("Word"))))
 
 
@@ -72,7 +80,7 @@ def _placed(line: ET.Element, place: Callable[[], list[tuple[float, ...]]]) -> C
         raise ValueError(f"line {line.get('id') or line.get('ID') or 'without an id'}: {error}") from None
 
 
-def _alto_lines(root: ET.Element) -> tuple[str, list[tuple[str, Corners]]]:
+def _alto_lines(root: ET.Element) -> tuple[str, Size, list[tuple[str, Corners]]]:
     unit = root.findtext("Description/MeasurementUnit", "").strip() or "pixel"
     if unit != "pixel":
         raise ValueError(f"its places are in {unit}, and only pixels say which part of the picture they mean")
@@ -80,7 +88,8 @@ def _alto_lines(root: ET.Element) -> tuple[str, list[tuple[str, Corners]]]:
         raise ValueError("it describes several pages, and names one picture: make a file of each")
     texts = [(text, line) for line in root.iter("TextLine") if (text := _alto_text(line))]
     lines = [(text, _placed(line, partial(_alto_place, line))) for text, line in texts]
-    return root.findtext("Description/sourceImageInformation/fileName", ""), lines
+    name = root.findtext("Description/sourceImageInformation/fileName", "")
+    return name, _size(next(root.iter("Page"), None), "WIDTH", "HEIGHT"), lines
 
 
 def _alto_text(line: ET.Element) -> str:
@@ -124,14 +133,19 @@ def _page(image: Path) -> Pixels:
     return open_picture(str(image), _MAX_PAGE_PIXELS)
 
 
-def cut(image: Path, box: Corners) -> Pixels:
-    """The box of a page picture.
+def cut(image: Path, size: Size, box: Corners) -> Pixels:
+    """The box of a page picture, which may be smaller or larger than the page for which the box was drawn.
 
     Raises:
-        ImageError: If the picture cannot be read, or the box lies outside.
+        ImageError: If the picture cannot be read or is of another shape than the page, or the box lies outside.
     """
-    left, top, right, bottom = box
-    part = _page(image)[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
+    page = _page(image)
+    across, down = page.shape[1] / (size[0] or page.shape[1]), page.shape[0] / (size[1] or page.shape[0])
+    if abs(across / down - 1) > _LIKE:
+        there, drawn = f"{page.shape[1]} x {page.shape[0]}", f"{size[0]} x {size[1]}"
+        raise ImageError(f"{image}: is {there} pixels, and its lines were drawn on {drawn}", "not_a_line")
+    left, top, right, bottom = (round(side * scale) for side, scale in zip(box, (across, down) * 2, strict=True))
+    part = page[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
     if not part.size:
         raise ImageError(f"{image}: the line {box} lies outside the picture", "not_a_line")
     return part

@@ -83,7 +83,8 @@ def score(references: Sequence[str], predictions: Sequence[str], *, folded: bool
     matches = sum((Counter(r) & Counter(p)).total() for r, p in words)
     referenced, predicted = sum(len(r) for r, _ in words), sum(len(p) for _, p in words)
     longest = np.maximum(lengths, [len(p) for p in got])
-    precision, recall = matches / max(1, predicted), matches / max(1, referenced)
+    blank = not (referenced or predicted)  # and read as such
+    precision, recall = (matches + blank) / max(1, predicted), (matches + blank) / max(1, referenced)
     count = len(edits)
     return Score(
         lines=count,

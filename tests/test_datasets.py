@@ -11,7 +11,7 @@ import fsspec
 import pytest
 from PIL import Image
 
-from ocrformer.datasets import DatasetError, load_samples
+from ocrformer.datasets import DatasetError, _document, load_samples
 from ocrformer.image import ImageError
 from ocrformer.line import Line
 from ocrformer.outputs import as_document
@@ -305,7 +305,8 @@ def test_own_page_files_of_a_tiff_find_their_page(tmp_path):
 
 def test_pages_may_be_larger_than_lines(tmp_path):
     Image.new("1", (7100, 9950), 1).save(tmp_path / "page.png")
-    (tmp_path / "page.xml").write_text(PAGE.replace("p.png", "page.png"))
+    xml = PAGE.replace("p.png", "page.png").replace('"200" imageHeight="100"', '"7100" imageHeight="9950"')
+    (tmp_path / "page.xml").write_text(xml)
     assert load_samples(tmp_path)[0].open().shape == (21, 51)
 
 
@@ -405,3 +406,92 @@ def test_a_line_without_a_place_is_named(tmp_path, points):
     (tmp_path / "p.xml").write_text(f'<PcGts><Page imageFilename="p.png">{line}</Page></PcGts>')
     with pytest.raises(DatasetError, match=r"p\.xml: .*line r1l3: "):
         load_samples(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "other"),
+    [
+        ("doc03/007.png", "doc04/007.png"),  # numbers in a folder for each document
+        ("page03.line007.png", "page04.line007.png"),
+        ("scan_2024.01.03_007.bin.png", "scan_2024.01.04_007.bin.png"),
+        ("page03_007_crop.png", "page04_007_crop.png"),
+        ("page03-7.gt.txt", "page04-7.gt.txt"),
+        ("scan03.tif#7", "scan04.tif#7"),
+        ("0003007.png", "0004007.png"),
+    ],
+)
+def test_lines_of_a_document_are_known_by_their_names(line, other):
+    """Otherwise lines of one document would be learnt from and tested on."""
+    same = line.replace("007", "012").replace("-7", "-12").replace("#7", "#12")
+    assert _document(line) == _document(same) != _document(other)
+
+
+@pytest.mark.parametrize("size", [(100, 50), (400, 200)], ids=["smaller", "larger"])
+@pytest.mark.parametrize("xml", [PAGE, ALTO.replace("<Page>", '<Page WIDTH="200" HEIGHT="100">')], ids=["page", "alto"])
+def test_lines_are_cut_from_scaled_page_pictures(tmp_path, xml, size):
+    page = Image.new("L", (200, 100), 255)
+    page.paste(0, (10, 20, 61, 39))
+    page.resize(size).save(tmp_path / "p.png")
+    (tmp_path / "p.xml").write_text(xml)
+    (sample,) = load_samples(tmp_path)
+    pixels = sample.open()
+    assert abs(pixels.shape[1] - 51 * size[0] / 200) <= 1 and pixels.mean() < 60
+    page.resize((200, 150)).save(tmp_path / "q.png")
+    (tmp_path / "p.xml").write_text(xml.replace("p.png", "q.png"))
+    with pytest.raises(ImageError, match="is 200 x 150 pixels, and its lines were drawn on 200 x 100"):
+        load_samples(tmp_path)[0].open()
+
+
+def test_a_page_line_that_someone_cleared_is_none(tmp_path):
+    Image.new("L", (200, 100), 255).save(tmp_path / "p.png")
+    words = '<Word><Coords points="0,0 9,9"/><TextEquiv><Unicode>stale</Unicode></TextEquiv></Word>'
+    for text in ("", " "):
+        xml = PAGE.replace("best text", text).replace("<TextEquiv index", words + "<TextEquiv index", 1)
+        (tmp_path / "p.xml").write_text(xml)
+        with pytest.raises(DatasetError, match="no labelled lines"):
+            load_samples(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["tsv", "csv", "jsonl"])
+def test_rows_of_pictures_that_could_not_be_read_are_no_labels(tmp_path, form):
+    """An empty label would teach that nothing is written there."""
+    rows = [
+        Row("a.png", Line("one", 0.9, "ok", ())),
+        Row("b.png", None, "b.png: damaged"),
+        Row("c.png", Line("", 0.9, "empty", ())),
+    ]
+    (tmp_path / f"labels.{form}").write_text(as_document(rows, form), "utf-8")
+    assert texts(tmp_path) == ["one", ""]
+    (tmp_path / "labels.tsv").write_text("file\ttext\tstatus\nb.png\twritten by hand\tfailed\n", "utf-8")
+    assert texts(tmp_path / "labels.tsv") == ["written by hand"]
+
+
+def test_what_a_folder_holds_besides_is_told(tmp_path, caplog):
+    (tmp_path / "LABELS.TSV").write_text("a.png\tused\n", "utf-8")
+    (tmp_path / "metadata.csv").write_text("file_name,text\nb.png,other\n", "utf-8")
+    picture(tmp_path / "c.png")
+    (tmp_path / "c.GT.TXT").write_text("pair", "utf-8")
+    assert texts(tmp_path) == ["used"]
+    assert "metadata.csv and 1 more: its lines are not used, as LABELS.TSV is there" in caplog.text
+    (tmp_path / "LABELS.TSV").unlink()
+    (tmp_path / "metadata.csv").unlink()
+    assert texts(tmp_path) == ["pair"]
+
+
+def test_tables_in_folders_of_a_folder_and_pages_told_twice(tmp_path, caplog):
+    for name in ("one", "two"):
+        (tmp_path / "sets" / name).mkdir(parents=True)
+        (tmp_path / "sets" / name / "labels.tsv").write_text(f"a.png\t{name}\n", "utf-8")
+    assert texts(tmp_path / "sets") == ["one", "two"]
+    export = tmp_path / "export"
+    for name, xml in (("alto", ALTO), ("page", PAGE)):
+        (export / name).mkdir(parents=True)
+        (export / name / "P.XML").write_text(xml)
+    Image.new("L", (200, 100), 255).save(export / "p.png")
+    assert texts(export) == ["two words"]
+    assert "passed over, as another file has lines of" in caplog.text
+
+
+def test_tables_of_old_macs_have_lines_too(tmp_path):
+    (tmp_path / "labels.tsv").write_bytes(b"a.png\tone\rb.png\ttwo\r")
+    assert texts(tmp_path) == ["one", "two"]

@@ -153,6 +153,38 @@ def test_nothing_that_is_read_or_written_is_written_over(models, data, tmp_path)
     assert picture.read_bytes() == before and graph.read_text() == "of old" and not (tmp_path / "x").exists()
 
 
+def test_no_file_of_another_kind_is_replaced(models, data, tmp_path):
+    """Weights that took hours, named by mistake."""
+    model, weights = str(models / "m2.safetensors"), tmp_path / "mine" / "model.safetensors"
+    weights.parent.mkdir()
+    weights.write_bytes(b"of hours")
+    for arguments in (
+        ["evaluate", "--data", str(data), "--model", model, "--json", str(weights)],
+        ["evaluate", "--data", str(data), "--model", model, "--html", str(weights)],
+        ["calibrate", "--data", str(data), "--model", model, "-o", str(weights)],
+        ["export", "--model", model, "-o", str(weights)],
+        ["data", "check", str(data), "--model", model, "--sheet", str(weights)],
+        ["bench", "--data", str(data), "--model", model, "--json", str(weights)],
+    ):
+        refused = CliRunner().invoke(main, arguments)
+        assert refused.exit_code == 2 and f"{weights} exists" in refused.output, refused.output
+    assert weights.read_bytes() == b"of hours"
+    sheet = ["data", "check", str(data), "--model", model, "--sheet", str(weights), "--overwrite"]
+    assert CliRunner().invoke(main, sheet).exit_code == 1  # one picture is broken
+    assert weights.read_bytes().startswith(b"\x89PNG")
+
+
+def test_fine_tuned_models_are_told_apart(models, data, tmp_path):
+    arguments = ["evaluate", "--data", str(data)]
+    for name, seed in (("first", 2), ("second", 3)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes((models / f"m{seed}.safetensors").read_bytes())
+        arguments += ["--model", str(tmp_path / name / "model.safetensors")]
+    printed = CliRunner().invoke(main, arguments).output
+    assert [line.split()[1] for line in printed.splitlines() if line.startswith(f"{data.name} ")] == ["first", "second"]
+    assert ": second against first: " in printed
+
+
 def test_a_set_of_which_nothing_can_be_read_does_not_cost_the_others(models, data, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "labels.tsv").write_text("none.png\ttext\n")

@@ -87,6 +87,19 @@ def test_labelled_lines_are_divided_in_three(weights, labelled, fonts):
         gather(task(weights, fonts, data=[str(labelled)]))
 
 
+def test_a_picture_under_two_names_is_learnt_from_or_tested_on_but_not_both(weights, labelled, fonts, caplog):
+    for index in range(len(WORDS)):
+        (labelled / f"copy-of-{index:02d}.png").write_bytes((labelled / f"{index:02d}.png").read_bytes())
+    copies = [f"copy-of-{index:02d}.png\t{'other' if index == 3 else word}\n" for index, word in enumerate(WORDS)]
+    with (labelled / "labels.tsv").open("a", encoding="utf-8") as table:
+        table.writelines(copies)
+    material = gather(task(weights, fonts, data=[str(labelled)]))
+    samples = [*material.training, *material.steering, *material.held_out]
+    assert len({sample.open().tobytes() for sample in samples}) == len(samples) == len(WORDS)
+    assert f"left out: {len(WORDS)} pictures that are there already" in caplog.text
+    assert "the first is learnt" in caplog.text and "'other'" in caplog.text
+
+
 def test_few_documents_are_not_spent_on_steering():
     def lines(sizes):
         named = [(f"{book}/{line}", str(book)) for book, size in enumerate(sizes) for line in range(size)]

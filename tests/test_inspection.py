@@ -40,6 +40,22 @@ def faulty(tmp_path):
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    ("labels", "sound"),
+    [(["one", ""], True), (["", ""], False), (["one", "be\x07ll"], False), (["one", "long"], False)],
+    ids=["sound", "blank", "control", "long"],
+)
+def test_what_needs_mending_is_not_sound(labels, sound):
+    widths = [3000 if label == "long" else 200 for label in labels]
+    samples = [
+        Sample(str(index), label, "", lambda width=width, index=index: np.full((32, width), 255 - index, np.uint8))
+        for index, (label, width) in enumerate(zip(labels, widths, strict=True))
+    ]
+    found = inspect(samples, Charset.default(), 32)
+    assert found.sound == sound
+    assert any("'be\\x07ll'" in line for line in summary(found)) == (found.broken == [1])
+
+
 def test_pictures_of_other_shapes_are_others():
     shapes = ((10, 40), (20, 20))
     samples = [Sample(str(shape), "x", "", lambda shape=shape: np.full(shape, 255, np.uint8)) for shape in shapes]

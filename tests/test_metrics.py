@@ -27,6 +27,8 @@ def test_word_error_rate_and_ned():
     result = score(["one two three"], ["one too three four"])
     assert result.wer == pytest.approx(2 / 3)
     assert score(["ab", ""], ["ab", ""]).ned == 1
+    assert score(["", ""], ["", ""]).f1 == 1  # blank pictures, read as such
+    assert score(["", ""], ["", "x"]).f1 == score(["x"], [""]).f1 == 0
     assert score(["abcd"], ["ab"]).ned == pytest.approx(0.5)
 
 

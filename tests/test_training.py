@@ -108,6 +108,47 @@ def test_a_stopped_run_resumes_to_the_same_weights_bit_for_bit(tmp_path, fonts, 
         assert torch.equal(tensor, got[name]), name
 
 
+def test_a_step_that_is_interrupted_is_done_to_its_end(tmp_path, fonts):
+    """Batch statistics of half a step, or the half of its gradients, would be in the checkpoint otherwise."""
+    doubled = ["--trainer.accumulate_grad_batches", "2"]
+    saving = ["--trainer.callbacks+=lightning.pytorch.callbacks.ModelCheckpoint", "--trainer.callbacks.save_last=true"]
+    saving += ["--trainer.callbacks.save_on_exception=true"]
+    whole, half, rest = tmp_path / "whole", tmp_path / "half", tmp_path / "rest"
+    result = train(whole, fonts, *doubled)
+    assert result.returncode == 0, result.stderr[-2000:]
+    stop = ["--trainer.callbacks+=tests.stop.StopAt", "--trainer.callbacks.step=5", "--trainer.callbacks.amid=true"]
+    stop += [f"--trainer.callbacks.signal={signal.SIGINT:d}"]
+    stopped = train(half, fonts, *doubled, *saving, f"--trainer.callbacks.dirpath={half}/saved", *stop)
+    assert stopped.returncode == 130, stopped.stderr[-2000:]
+    (last,) = (half / "saved").glob("last*.ckpt")
+    assert torch.load(last, weights_only=True)["global_step"] == 6
+    resumed = train(rest, fonts, *doubled, "--ckpt_path", str(last))
+    assert resumed.returncode == 0, resumed.stderr[-2000:]
+    expected, got = final_weights(whole), final_weights(rest)
+    assert all(torch.equal(tensor, got[name]) for name, tensor in expected.items())
+    ((one,), (other,)) = (folder.rglob("last.safetensors") for folder in (whole, rest))
+    assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--trainer.max_time", "5"], "max_time"),
+        (["--ckpt_path", "none.ckpt"], "none.ckpt"),
+        (["--ckpt_path", "cut.ckpt"], "--ckpt_path: no checkpoint of such a run"),
+        (["--ckpt_path", "empty.ckpt"], "--ckpt_path: no checkpoint of such a run"),
+    ],
+)
+def test_what_training_cannot_go_by_is_one_sentence(tmp_path, fonts, unbroken, options, said):
+    checkpoint = next(iter(unbroken.rglob("last*.ckpt")))
+    (tmp_path / "cut.ckpt").write_bytes(checkpoint.read_bytes()[:1000])
+    (tmp_path / "empty.ckpt").write_bytes(b"")
+    placed = [str(tmp_path / option) if option.endswith(".ckpt") else option for option in options]
+    result = train(tmp_path, fonts, *placed, "--data.validation_lines", "1")
+    assert result.returncode == 2 and said in result.stderr, result.stderr[-2000:]
+    assert "Traceback" not in result.stderr
+
+
 def test_a_taught_network_may_keep_its_backbone(tmp_path, fonts, unbroken):
     """On lines that are used twice and warped."""
     (start,) = unbroken.rglob("last.safetensors")

@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fontTools.subset import Subsetter
+from fontTools.ttLib import TTFont
 from PIL import Image, ImageDraw, ImageFont
 
 from ocrformer.charset import Charset
 from ocrformer.training import fonts as font_module
 from ocrformer.training import languages, phrases, render, text, values
 from ocrformer.training.data import SyntheticConfig, voices_of
-from ocrformer.training.fonts import FontBook, _capitals_only, find_font_files, font_places, load_faces, open_font
+from ocrformer.training.fonts import OWN, FontBook, _capitals_only, find_font_files, font_places, load_faces, open_font
 from ocrformer.training.languages import Lexicon
 from ocrformer.training.text import TextSource
 from ocrformer.training.typeset import Run, Style, draw_style, in_capitals
@@ -135,9 +137,22 @@ def test_missing_and_broken_fonts(tmp_path):
         find_font_files([tmp_path / "none"])
     (tmp_path / "broken.ttf").write_bytes(b"no font")
     (tmp_path / "packed.woff2").write_bytes(b"wOF2" + bytes(100))  # needs a package that nobody asked for
-    with pytest.raises(ValueError, match="no usable font"):
+    with pytest.raises(ValueError, match=r"no usable font.*WOFF2 must be unpacked"):
         load_faces([tmp_path], CHARSET)
     assert font_places(["x"]) == ["x"]
+
+
+def test_web_fonts_are_fonts_and_what_a_named_one_lacks_is_told(fonts, tmp_path, caplog):
+    for name, characters, flavour in (("all.woff", OWN, "woff"), ("some.ttf", "ABC", None)):
+        font = TTFont(fonts / "DejaVuSans.ttf")
+        subset = Subsetter()
+        subset.populate(text=characters)
+        subset.subset(font)
+        font.flavor = flavour
+        font.save(tmp_path / name)
+    (face,) = load_faces([tmp_path], CHARSET, required=OWN)
+    assert face.path.endswith("all.woff")
+    assert "left out: some.ttf does not draw D E F" in caplog.text
 
 
 def test_what_a_face_lacks_is_written_plainly(faces):

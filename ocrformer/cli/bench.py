@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ocrformer.cli.extras import apart, called, need, plainly
+from ocrformer.cli.extras import apart, called, need, plainly, unoccupied
 from ocrformer.config import MODES, DecodeOptions
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **opti
     import torch
 
     from ocrformer import benchmark, peers
-    from ocrformer.journal import make_ready
     from ocrformer.reader import OCRformer
     from ocrformer.workers import cores
 
@@ -60,7 +59,7 @@ def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **opti
             raise click.UsageError(f"--scaling draws .svg, .png or .pdf, not {options['scaling']}")
     for target in filter(None, (options["as_json"], options["markdown"], options["scaling"])):
         apart(target, model, *places)
-        make_ready(target)
+        unoccupied(target, like=".json .md .txt .svg .png .pdf")
     readers = {name: OCRformer.from_pretrained(model, "cpu", name) for name in runtimes.split(",")}
     folders = {called(place, places): _files(place, options["lines"]) for place in places}
     reader = next(iter(readers.values()))

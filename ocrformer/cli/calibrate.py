@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocrformer.cli.extras import apart, called, here, need, plainly, spare
+from ocrformer.cli.extras import apart, called, here, need, plainly, spare, unoccupied
 
 if TYPE_CHECKING:
     from ocrformer.evaluation import Evaluation
@@ -20,8 +20,9 @@ _FOLDS = 5  # parts of the documents; each is judged at a temperature fitted on 
 @click.option("--data", "places", multiple=True, required=True, metavar="PATH", help="Labelled lines; can be repeated.")
 @click.option("--model", default="default", show_default=True, metavar="FILE", help="Weights to calibrate.")
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False), help="Weights file to write.")
+@click.option("--overwrite", is_flag=True, help="Replace the output file.")
 @plainly()
-def calibrate(places: tuple[str, ...], model: str, output: str) -> None:
+def calibrate(places: tuple[str, ...], model: str, output: str, overwrite: bool) -> None:
     """Fit the temperature of confidences on 50 or more labelled lines that the model was not trained on.
 
     How well it went is told by lines that are each judged at a temperature fitted on other documents. Only confidences
@@ -33,12 +34,11 @@ def calibrate(places: tuple[str, ...], model: str, output: str) -> None:
     from ocrformer.config import DecodeOptions
     from ocrformer.datasets import load_samples
     from ocrformer.evaluation import error_rates, evaluate
-    from ocrformer.journal import make_ready
     from ocrformer.model.network import save
     from ocrformer.reader import OCRformer, weights_path
 
     apart(here(output), str(weights_path(model)), *places)
-    make_ready(output)
+    unoccupied(output, overwrite=overwrite)
     sets = {called(place, places): load_samples(place) for place in places}
     for samples in sets.values():
         spare(output, samples)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ocrformer.cli.extras import apart, here, need, plainly, spare
+from ocrformer.cli.extras import apart, here, need, plainly, spare, unoccupied
 
 _SHOWN = 120  # lines on the contact sheet
 
@@ -24,8 +24,9 @@ def data() -> None:
     "--model", default="default", show_default=True, metavar="FILE", help="Weights that will be trained from."
 )
 @click.option("--sheet", metavar="FILE", help="Write a contact sheet (PNG).")
+@click.option("--overwrite", is_flag=True, help="Replace the contact sheet.")
 @plainly()
-def check(path: str, model: str, sheet: str | None) -> None:
+def check(path: str, model: str, sheet: str | None, overwrite: bool) -> None:
     """Say what is in a data set and what is wrong with it.
 
     PATH is a folder with labels.tsv, .csv or .jsonl, a Hugging Face imagefolder, .gt.txt pairs, an STR LMDB, PAGE or
@@ -35,13 +36,13 @@ def check(path: str, model: str, sheet: str | None) -> None:
         need("rapidfuzz", "train")
     from ocrformer.datasets import load_samples
     from ocrformer.inspection import evenly, inspect, summary
-    from ocrformer.journal import make_ready, put
+    from ocrformer.journal import put
     from ocrformer.model.network import load
     from ocrformer.reader import weights_path
 
     if sheet:
         apart(sheet, path)
-        make_ready(sheet)
+        unoccupied(sheet, overwrite=overwrite)
     samples = load_samples(path)
     if sheet:
         spare(sheet, samples)

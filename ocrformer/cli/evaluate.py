@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ocrformer.cli.extras import apart, called, need, plainly, spare
+from ocrformer.cli.extras import apart, called, need, plainly, spare, unoccupied
 from ocrformer.config import MODES, DecodeOptions
 
 if TYPE_CHECKING:
@@ -49,21 +51,20 @@ def evaluate(
     from ocrformer import evaluation
     from ocrformer.datasets import load_samples
     from ocrformer.evaluation_page import evaluation_page
-    from ocrformer.journal import make_ready, put
+    from ocrformer.journal import put
     from ocrformer.reader import OCRformer, weights_path
 
     targets = [target for target in (as_json, html) if target and target != "-"]
     weights = [str(weights_path(model)) for model in models or ("default",)]
     for target in targets:
         apart(target, *places, *weights, runtime)
-        make_ready(target)
+        unoccupied(target, like=".html .htm" if target == html else ".json .jsonl .txt")
     data = [(called(place, places), load_samples(place)) for place in places]
     for target in targets:
         spare(target, [sample for _, samples in data for sample in samples])
     readers = [OCRformer.from_pretrained(model, device, runtime) for model in models or ("default",)]
-    if len({reader.name for reader in readers}) < len(readers):  # fine-tuned ones are all called the same
-        for reader, model in zip(readers, models, strict=True):
-            reader.name = model
+    for reader, name in zip(readers, _names([reader.name for reader in readers], models), strict=True):
+        reader.name = name
     options = DecodeOptions(mode=mode)
     done = [evaluation.evaluate(reader, name, samples, options) for name, samples in data for reader in readers]
     empty = {one.data: one.failures[0] for one in done if not one.lines}
@@ -89,6 +90,12 @@ def evaluate(
         sys.exit(1)
 
 
+def _names(files: list[str], models: Sequence[str]) -> list[str]:
+    """Names of models that differ: of their files, or, as fine-tuned ones are all called the same, of their folders."""
+    folders = [Path(model).parent.name or model for model in models]
+    return next((names for names in (files, folders) if len(set(names)) == len(files)), list(models))
+
+
 def _pairs(done: list[Evaluation], count: int) -> list[tuple[Evaluation, Evaluation]]:
     """The first model with each other one, on every data set."""
     starts = range(0, len(done), count)
@@ -96,14 +103,15 @@ def _pairs(done: list[Evaluation], count: int) -> list[tuple[Evaluation, Evaluat
 
 
 def _print(results: list[dict[str, Any]], comparisons: list[dict[str, Any]]) -> None:
+    wide = max(len(result["model"]) for result in results)
     click.echo(
-        f"{'data':<18} {'model':<22} {'lines':>6} {'CER %':>7} {'95 %':>13} {'exact %':>8} {'WER %':>7} {'F1 %':>6}"
+        f"{'data':<18} {'model':<{wide}} {'lines':>6} {'CER %':>7} {'95 %':>13} {'exact %':>8} {'WER %':>7} {'F1 %':>6}"
     )
     for result in results:
         folded, (low, high) = result["folded"], result["interval"]
         numbers = f"{100 * folded['cer']:>7.2f} {100 * low:>6.2f}-{100 * high:<6.2f} {100 * folded['exact']:>8.1f}"
         words = f"{100 * folded['wer']:>7.2f} {100 * folded['f1']:>6.1f}"
-        click.echo(f"{result['data']:<18} {result['model'][-22:]:<22} {folded['lines']:>6} {numbers} {words}")
+        click.echo(f"{result['data']:<18} {result['model']:<{wide}} {folded['lines']:>6} {numbers} {words}")
         for failure in result["failures"]:
             click.echo(f"ocrformer: {failure}", err=True)
     for result in results:

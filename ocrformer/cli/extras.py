@@ -72,6 +72,25 @@ def spare(target: str, samples: Iterable[Sample]) -> None:
             raise click.UsageError(f"{target}: would replace a labelled picture; name another file")
 
 
+def unoccupied(target: str, *, overwrite: bool = True, like: str = "") -> None:
+    """Make an output's folder, and refuse to replace what may not be replaced.
+
+    Args:
+        target: A file, whether there or not.
+        overwrite: Whether a file that is there may be replaced.
+        like: Only by the endings of which: a figure of yesterday may be, weights named by mistake may not.
+    """
+    from ocrformer.journal import OutputError, make_ready, occupied
+
+    make_ready(target)
+    if not overwrite and occupied(target):
+        raise OutputError(f"{target} exists: use --overwrite to replace it")
+    if like and not target.lower().endswith(tuple(like.split())) and occupied(target):
+        raise OutputError(
+            f"{target} exists, and its name does not end in {' or '.join(like.split())}: name another file"
+        )
+
+
 def here(output: str) -> str:
     """The output, if it is on this machine; not every command can write elsewhere."""
     if is_url(output):

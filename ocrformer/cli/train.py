@@ -8,6 +8,7 @@ import re
 import warnings
 from argparse import ArgumentError
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import click
@@ -66,7 +67,7 @@ _INSTEAD = {
     "max_time": "--trainer.max_time",
     "seed": "--data.synthetic.seed",
     "workers": "--data.workers",
-    "output": "--trainer.logger.save_dir",
+    "output": "save_dir of its loggers",
     "general_fonts": "--data.synthetic.fonts",
     "general_text": "--data.synthetic.text",
     "overwrite": "no option; every run has a folder of its own",
@@ -82,6 +83,8 @@ def _refuse_tuning_options(context: click.Context) -> None:
 
 
 def _from_scratch(more: list[str], options: dict[str, Any]) -> None:
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
     from ocrformer.config import OptionError
     from ocrformer.datasets import DatasetError
     from ocrformer.image import ImageError
@@ -93,10 +96,22 @@ def _from_scratch(more: list[str], options: dict[str, Any]) -> None:
     given = [part for name, places in own.items() if places for part in (name, json.dumps(places, ensure_ascii=False))]
     try:
         run(["fit", "-c", options["config"], *given, *more])
-    except ArgumentError as error:
+    except (ArgumentError, MisconfigurationException) as error:
         raise click.UsageError(f"{' '.join(str(error).split())}; --print_config shows all options") from None
+    except (RuntimeError, EOFError, UnpicklingError) as error:
+        if not _of_checkpoint(error):
+            raise
+        raise click.UsageError(
+            f"--ckpt_path: no checkpoint of such a run ({str(error).partition(chr(10))[0]})"
+        ) from None
     except (DatasetError, FontError, ImageError, OptionError, WeightsError, FileNotFoundError) as error:
         raise click.UsageError(str(error)) from None
+
+
+def _of_checkpoint(error: Exception) -> bool:
+    """Whether an error of torch's comes from a file that is no checkpoint, is cut short, or is of another shape."""
+    signs = ("PytorchStreamReader", "loading state_dict")
+    return not isinstance(error, RuntimeError) or any(sign in str(error) for sign in signs)
 
 
 def _finetune(options: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 from torch import Tensor, nn
 
 from ocrformer.charset import Charset
@@ -156,11 +156,18 @@ def save(path: str | os.PathLike[str], bundle: Bundle) -> None:
     if target.exists() and not target.is_file():
         raise WeightsError(f"{path}: cannot write weights there (it is no regular file)")
     try:
-        save_file(tensors, partial, metadata=metadata)
-        partial.chmod(0o644)  # safetensors writes for the owner alone
+        partial.write_bytes(_ordered(serialized(tensors, metadata)))
         partial.replace(target)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path}: cannot write weights there ({error})") from None
+
+
+def _ordered(content: bytes) -> bytes:
+    """A safetensors file with its header in order, as the library shuffles it: equal weights have equal checksums."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + size :]
 
 
 def load(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Bundle:

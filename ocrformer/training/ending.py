@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
@@ -25,27 +26,31 @@ def ending_as_asked() -> Iterator[None]:
 
 
 class EndingTogether(pl.Callback):
-    """Ends several processes after the same step when any of them is sent SIGTERM or SIGINT.
+    """Ends training after a whole step when it, or any of several processes, is sent SIGTERM or SIGINT.
 
-    Lightning's own handlers leave them waiting for one another for ever (its issue 20806), so that a scheduler must
-    kill them before they could save a checkpoint. A single process is left to Lightning.
+    Lightning's own handlers interrupt steps and validations, so that what these had changed by then (batch statistics,
+    weights swapped for their average) is in the checkpoint; and they leave several processes waiting for one another
+    for ever (its issue 20806). A second SIGINT ends at once.
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        self._asked = 0  # the signal
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the signals over."""
-        if trainer.world_size > 1:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, self._note)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """All end if one was asked to: here, what the step before has changed is complete."""
-        if trainer.world_size > 1 and trainer.strategy.reduce_boolean_decision(self._asked, all=False):
-            raise SIGTERMException
+        if batch_idx % trainer.accumulate_grad_batches:  # gradients of the step are half gathered
+            return
+        if trainer.strategy.reduce_boolean_decision(bool(self._asked), all=False):
+            raise KeyboardInterrupt if self._asked == signal.SIGINT and trainer.world_size == 1 else SIGTERMException
 
-    def _note(self, *_: Any) -> None:
-        self._asked = True
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == self._asked == signal.SIGINT:
+            signal.default_int_handler(number, frame)
+        self._asked = number

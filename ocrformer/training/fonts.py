@@ -18,7 +18,7 @@ from ocrformer.charset import Charset
 from ocrformer.lettering import MISSING, ink
 
 SYSTEM_FONTS = Path("/usr/share/fonts")
-_SUFFIXES = {".ttf", ".otf", ".ttc"}
+_SUFFIXES = {".ttf", ".otf", ".ttc", ".woff"}
 _REQUIRED = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;-()/&"
 UNFIT = (
     *"D050000L OCRBE OCRBX LinBiolinum_K StandardSymbols BMEuljirooraeorae Amatic IrianisADFStyle".split(),
@@ -120,9 +120,11 @@ def load_faces(
     if not faces:
         why = f" ({'; '.join(lacking[:5])})" if lacking else ""
         named = ", ".join(map(str, places))
-        raise FontError(f"no usable font in {named}{why}: install some (for example fonts-dejavu)")
+        raise FontError(
+            f"no usable font in {named}{why}: install some (for example fonts-dejavu; WOFF2 must be unpacked)"
+        )
     for sentence in lacking:
-        logger.debug("left out: %s", sentence)
+        logger.log(logging.WARNING if required == OWN else logging.DEBUG, "left out: %s", sentence)
     logger.info("%d font faces of %d families", len(faces), len({face.family for face in faces}))
     return faces
 

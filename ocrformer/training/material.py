@@ -14,7 +14,7 @@ import numpy as np
 
 from ocrformer.charset import Charset
 from ocrformer.datasets import DatasetError, Sample, load_samples
-from ocrformer.inspection import inspect, split
+from ocrformer.inspection import inspect, labels_of, split
 from ocrformer.model.network import Bundle, load
 from ocrformer.reader import weights_path
 from ocrformer.training.data import SyntheticConfig, text_files, voices_of
@@ -181,7 +181,14 @@ def _usable(samples: Sequence[Sample], bundle: Bundle) -> list[Sample]:
         logger.warning("left out: %d labels too long for their pictures", len(found.cramped))
     if found.long:
         logger.warning("left out: %d lines too long to learn from; cut them in two", len(found.long))
-    return [samples[i] for i in found.usable]
+    usable = set(found.usable)
+    groups = [[i for i in group if i in usable] for group in found.duplicates]
+    again = {i for group in groups for i in group[1:]}  # else lines would be learnt from and tested on
+    if again:
+        logger.warning("left out: %d pictures that are there already", len(again))
+    for group in found.contradictory:
+        logger.warning("of labels that contradict each other, the first is learnt: %s", labels_of(samples, group))
+    return [samples[i] for i in found.usable if i not in again]
 
 
 def drawn(factory: LineFactory, count: int, name: str) -> list[Sample]:

@@ -12,6 +12,7 @@ from ocrformer.datasets import Sample
 from ocrformer.evaluation import Evaluation, compared, evaluate, report
 from ocrformer.evaluation_page import evaluation_page
 from ocrformer.inspection import evenly
+from ocrformer.journal import put
 from ocrformer.metrics import confusions, score
 from ocrformer.model.network import Bundle
 from ocrformer.reader import OCRformer
@@ -47,8 +48,8 @@ def prove(material: Material, before: OCRformer, after: OCRformer, output: Path)
         "fonts": _fonts(material, before, after),
         "new_characters": _characters(pairs[:-1], before.charset),
     }
-    (output / "report.json").write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    (output / "report.html").write_text(evaluation_page(done, figures), "utf-8")
+    put(str(output / "report.json"), json.dumps(figures, ensure_ascii=False, indent=1) + "\n")
+    put(str(output / "report.html"), evaluation_page(done, figures))
     return _lines(pairs, figures)
 
 

@@ -118,11 +118,8 @@ def load_faces(
                 seen.add(look)
                 faces.append(face)
     if not faces:
-        why = f" ({'; '.join(lacking[:5])})" if lacking else ""
-        named = ", ".join(map(str, places))
-        raise FontError(
-            f"no usable font in {named}{why}: install some (for example fonts-dejavu; WOFF2 must be unpacked)"
-        )
+        named = ", ".join(map(str, places)) + (f" ({'; '.join(lacking[:5])})" if lacking else "")
+        raise FontError(f"no usable font in {named}: install some (for example fonts-dejavu; WOFF2 must be unpacked)")
     for sentence in lacking:
         logger.log(logging.WARNING if required == OWN else logging.DEBUG, "left out: %s", sentence)
     logger.info("%d font faces of %d families", len(faces), len({face.family for face in faces}))

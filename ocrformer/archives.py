@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from posixpath import normpath
+from typing import BinaryIO
 
 ARCHIVES = (".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zip", ".cbz")
 """Endings of archives, where a name must do; elsewhere the content decides."""
@@ -35,13 +36,13 @@ def is_zip(head: bytes) -> bool:
     return head[:4] in (b"PK\3\4", b"PK\5\6")
 
 
-def is_tar(path: str, head: bytes) -> bool:
-    """Whether a file is a tar archive, compressed or not; `head` are its first 512 bytes."""
+def is_tar(path: str, head: bytes, content: BinaryIO | None = None) -> bool:
+    """Whether a file, or the `content` of a pipe, is a tar archive, compressed or not; `head` are its first bytes."""
     compressed = head[:2] == b"\x1f\x8b" or head[:3] == b"BZh" or head[:6] == b"\xfd7zXZ\0"
     if not (compressed or path.endswith(".tar") or head[257:262] == b"ustar"):
         return False
     try:
-        return tarfile.is_tarfile(path)
+        return tarfile.is_tarfile(content or path)
     except DAMAGE:
         return True  # whoever reads its members says what is wrong
 

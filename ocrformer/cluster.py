@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import signal
 import socket
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing calls home
@@ -16,6 +17,7 @@ os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
 import ray
 import torch
 from ray.data import ActorPoolStrategy, DataContext
+from ray.exceptions import RayError
 
 from ocrformer.config import DecodeOptions
 from ocrformer.reader import OCRformer
@@ -42,6 +44,7 @@ class Job:
         timing: Note the milliseconds of each row.
         device: Device to read on; with `cuda` each actor takes a GPU, with None it reads on its core.
         runtime: What runs the encoder; see `OCRformer.from_pretrained`.
+        folder: Where relative names begin, on machines that have it.
     """
 
     model: str
@@ -50,6 +53,7 @@ class Job:
     timing: bool = False
     device: str | None = None
     runtime: str = "auto"
+    folder: str = field(default_factory=os.getcwd)
 
 
 class _Read:
@@ -57,6 +61,8 @@ class _Read:
 
     def __init__(self, job: Job) -> None:
         torch.set_num_threads(1)  # an actor is given one core
+        if os.path.isdir(job.folder):  # noqa: PTH112 - and not closed to this process
+            os.chdir(job.folder)
         reader = OCRformer.from_pretrained(job.model, job.device, job.runtime)
         self.height = reader.network.config.height
         self.read_window = WindowReader(reader.read_prepared, job.options, job.min_confidence, job.timing)
@@ -84,6 +90,7 @@ class RayTranscriber:
 
     def __init__(self, job: Job, *, actors: int | None = None, address: str | None = None) -> None:
         self.job = job
+        asked = signal.getsignal(signal.SIGTERM)  # Ray puts a handler of its own in its place, which loses rows
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         if address is None:
             ray.init("local", object_store_memory=_OBJECT_STORE, **_QUIET)
@@ -93,6 +100,7 @@ class RayTranscriber:
                 ray.init(address, **_QUIET)
             except (OSError, ValueError, RuntimeError) as error:
                 raise ClusterError(f"no Ray cluster at {address}: {str(error).splitlines()[0]}") from None
+        signal.signal(signal.SIGTERM, asked)
         cores = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
         self.actors = actors or cores
         if self.actors > cores:
@@ -117,9 +125,13 @@ class RayTranscriber:
             num_cpus=1,
             num_gpus=int((self.job.device or "cpu").startswith("cuda")),
         )
-        for row in dataset.iter_rows():
-            results: list[Result] = pickle.loads(row["results"])
-            yield results
+        try:
+            for row in dataset.iter_rows():
+                results: list[Result] = pickle.loads(row["results"])
+                yield results
+        except RayError as error:
+            last = str(error).strip().splitlines()[-1]
+            raise ClusterError(f"a reader of the cluster failed: {last}") from None
 
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""

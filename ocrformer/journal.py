@@ -11,15 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ocrformer.output_files import OutputError, make_ready, put
 from ocrformer.outputs import as_row, header
-from ocrformer.remote import as_oserror, is_url, remote
 from ocrformer.sources import Item
 from ocrformer.transcribe import Result, Stamp, stamp
-
-
-class OutputError(ValueError):
-    """An output that cannot be written, in one sentence."""
-
 
 Entry = tuple[str, int, int, int, int, int]
 """A finished item: name, size, time of change, end of its rows in the file, their CRC-32, images of it that failed."""
@@ -53,7 +48,7 @@ class JournalWriter:
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.path, self.form, self.characters = path, form, characters
-        self.journal = path.with_name(path.name + ".journal")
+        self.journal, self._next = (path.with_name(path.name + end) for end in (".journal", ".journal.new"))
         self.failed = 0
         self._settings = {"format": form, "characters": characters, **(settings or {})}
         self._entries: list[Entry] = []
@@ -108,40 +103,44 @@ class JournalWriter:
         """Finished items of the journal; the file is cut after the last of them."""
         if not self.journal.exists():
             raise OutputError(f"{self.path}: cannot resume without {self.journal.name}; use --overwrite to start anew")
-        settings, entries = self._read_journal()
-        if settings is not None and settings != self._settings:
-            raise OutputError(f"{self.path}: begun with other options ({differences(settings, self._settings)})")
-        size = self.path.stat().st_size
-        self._entries = list(itertools.takewhile(lambda entry: entry[3] <= size, entries))
-        self._check(cut=len(self._entries) < len(entries))
+        try:
+            self._entries = self._fitting(self.journal)
+        except OutputError:
+            if not self._next.exists():
+                raise
+            self._entries = self._fitting(self._next)  # a kill came before it took the other's place
         if self._entries:
             os.truncate(self.path, self._entries[-1][3])
         else:
             put(str(self.path), header(self.form))
-        self._write_journal()
+        self._write_journal(self.journal)
+        self._next.unlink(missing_ok=True)
         self._drop_stale(tried_again=True)
 
-    def _check(self, *, cut: bool) -> None:
+    def _fitting(self, journal: Path) -> list[Entry]:
+        """Items of a journal that are in the file.
+
+        Raises:
+            OutputError: If it is of another run, or the file is not what it says.
+        """
+        settings, entries = _read_journal(journal)
+        if settings is not None and settings != self._settings:
+            raise OutputError(f"{self.path}: begun with other options ({differences(settings, self._settings)})")
+        size = self.path.stat().st_size
+        within = list(itertools.takewhile(lambda entry: entry[3] <= size, entries))
+        self._check(within, cut=len(within) < len(entries))
+        return within
+
+    def _check(self, entries: Sequence[Entry], *, cut: bool) -> None:
         """Whether the file holds what was written, or is `cut`, seldom at a line's end; else somebody changed it."""
         start = header(self.form).encode()
         with self.path.open("rb") as file:
-            intact = file.read(len(start)) == start or not self._entries
-            for entry in self._entries:
+            intact = file.read(len(start)) == start or not entries
+            for entry in entries:
                 intact = intact and zlib.crc32(file.read(entry[3] - file.tell())) == entry[4]
             rest = file.read()
         if not intact or (cut and rest.endswith(b"\n")):
             raise OutputError(f"{self.path}: changed since it was written; name another file, or --overwrite it")
-
-    def _read_journal(self) -> tuple[Any, list[Entry]]:
-        """Settings (None if not even they were written whole) and entries; a half-written last line is left out."""
-        lines = [line for line in self.journal.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
-        try:
-            settings, *entries = [json.loads(line) for line in lines] or [None]
-            return settings and dict(settings.items()), [
-                (str(name), int(a), int(b), int(c), int(d), int(e)) for name, a, b, c, d, e in entries
-            ]
-        except (ValueError, TypeError, AttributeError):
-            raise OutputError(f"{self.journal}: damaged; cannot resume, use --overwrite to start anew") from None
 
     def _drop_stale(self, *, tried_again: bool = False) -> None:
         """Leave out rows of items read in a newer version, and of those out of reach if they are tried again.
@@ -164,11 +163,24 @@ class JournalWriter:
                 entries.append((name, size, modified, len(kept), checksum, failed))
             start = end
         self._entries = entries
+        self._write_journal(self._next)  # first: whenever a kill comes, one of the journals fits the file
         put(str(self.path), bytes(kept))
-        self._write_journal()
+        self._next.replace(self.journal)
 
-    def _write_journal(self) -> None:
-        put(str(self.journal), b"".join(map(_note, (self._settings, *self._entries))))
+    def _write_journal(self, journal: Path) -> None:
+        put(str(journal), b"".join(map(_note, (self._settings, *self._entries))))
+
+
+def _read_journal(journal: Path) -> tuple[Any, list[Entry]]:
+    """Settings (None if not even they were written whole) and entries; a half-written last line is left out."""
+    lines = [line for line in journal.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    try:
+        settings, *entries = [json.loads(line) for line in lines] or [None]
+        return settings and dict(settings.items()), [
+            (str(name), int(a), int(b), int(c), int(d), int(e)) for name, a, b, c, d, e in entries
+        ]
+    except (ValueError, TypeError, AttributeError):
+        raise OutputError(f"{journal}: damaged; cannot resume, use --overwrite to start anew") from None
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -176,67 +188,6 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     other = ", ".join(f"{key} {before.get(key)}" for key in keys)
     return f"{other}; use them, or --overwrite"
-
-
-def make_ready(target: str) -> None:
-    """Make the folder of an output file.
-
-    Raises:
-        OutputError: If no file can be written there.
-    """
-    path = Path(target)
-    if is_url(target):
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise OutputError(f"{target}: is a folder; name a file in it")
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise OutputError(f"{target}: no permission to write there")
-    except OSError as error:
-        raise OutputError(f"{target}: cannot write there ({error.strerror})") from None
-
-
-def occupied(target: str) -> bool:
-    """Whether there is a file or object of that name.
-
-    Raises:
-        OutputError: If that cannot be found out.
-    """
-    if not is_url(target):
-        return Path(target).is_file()
-    filesystem, name = remote(target)
-    try:
-        with as_oserror():
-            return bool(filesystem.isfile(name))
-    except OSError as error:
-        raise OutputError(f"{target}: cannot look there ({error.strerror or error})") from None
-
-
-def put(target: str, content: str | bytes) -> None:
-    """Write a whole file or object at once; a local file appears complete or not at all.
-
-    Raises:
-        OutputError: If it cannot be written.
-    """
-    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    try:
-        if is_url(target):
-            filesystem, name = remote(target)
-            with as_oserror():
-                filesystem.makedirs(filesystem._parent(name), exist_ok=True)
-                filesystem.pipe_file(name, data)
-            return
-        make_ready(target)
-        path = Path(os.path.realpath(target))  # a link goes on pointing where it does
-        if path.exists() and not path.is_file():
-            path.write_bytes(data)  # a device or a pipe
-            return
-        partial = path.with_name(path.name + ".part")
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"{target}: cannot write there ({error.strerror or error})") from None
 
 
 def _note(entry: Any) -> bytes:

@@ -35,6 +35,13 @@ def is_url(name: str) -> bool:
     return "://" in name
 
 
+def on_disk(name: str) -> str:
+    """The path that a `file://` or `local://` URL stands for; every other name as it is."""
+    if not name.startswith(("file://", "local://")) or "::" in name:
+        return name
+    return str(remote(name)[1])
+
+
 def remote(url: str) -> tuple[Any, str]:
     """File system and path of a URL.
 

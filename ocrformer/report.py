@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +13,15 @@ from typing import Any
 
 from ocrformer.display import picture_url
 from ocrformer.image import Pixels
-from ocrformer.journal import OutputError
+from ocrformer.output_files import OutputError
 from ocrformer.outputs import as_record
 from ocrformer.pages import data_of, fill
 from ocrformer.remote import is_url
 from ocrformer.rows import Row
 from ocrformer.summary import Summary
 from ocrformer.transcribe import Result
+
+_PAGE = re.compile(r"#\d+$")
 
 
 class Report:
@@ -76,8 +79,14 @@ class Report:
         again = {record["file"] for _, number, record in self._kept if number >= self._first_new}
         kept = [one for one in self._kept if one[1] >= self._first_new or one[2]["file"] not in again]
         rows = [record for _, _, record in sorted(kept, key=lambda one: (-one[0], one[1]))]
-        counts = {"pictures": self._items, "omitted": self._rows_seen - len(self._kept), "lacking": lacking}
-        total = self._before + summary
+        stale = [record for _, number, record in self._kept if number < self._first_new and record["file"] in again]
+        files = {_PAGE.sub("", record["file"]) for record in stale}
+        counts = {
+            "pictures": self._items - len(files),
+            "omitted": self._rows_seen - len(self._kept),
+            "lacking": lacking,
+        }
+        total = self._before.without(stale) + summary
         said = {"summary": total.counts if self._items_before else str(summary)}  # the rate is of one run
         parts = {"statuses": total.statuses, "confidence": total.confidence}
         return fill("report.html", said | counts | parts | {"rows": rows})

@@ -12,9 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ocrformer.archives import is_tar, is_zip
-from ocrformer.journal import OutputError, differences, make_ready, occupied, put
-from ocrformer.magic import looks_like_image
+from ocrformer.journal import differences
+from ocrformer.output_files import OutputError, make_ready, occupied, put, spare
 from ocrformer.outputs import SUFFIXES, as_document
 from ocrformer.remote import is_url
 from ocrformer.sidecar_journal import JOURNAL, read_past
@@ -67,6 +66,8 @@ class SidecarWriter:
             return item
         if self.folder is None and item.data is not None:
             reason: str | None = "nothing can be put beside a member of an archive or a pipe; use --output-dir"
+        elif self.folder is None and self.resumed and is_url(item.name):
+            reason = "--resume goes on beside files of this machine alone; use --overwrite"
         else:
             reason = self._refusal(item, self.target(item))
         return replace(item, error=f"{item.name}: {reason}") if reason else item
@@ -206,17 +207,3 @@ class SidecarWriter:
 
     def close(self) -> None:
         """Nothing comes last."""
-
-
-def spare(target: str) -> None:
-    """Leave pictures and archives alone, which are there to be read.
-
-    Raises:
-        OutputError: If the target is one.
-    """
-    if is_url(target) or not Path(target).is_file():
-        return
-    with Path(target).open("rb") as file:
-        head = file.read(512)
-    if looks_like_image(head[:16]) or is_zip(head) or is_tar(target, head):
-        raise OutputError(f"{target}: is a picture or an archive; name another file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -110,7 +111,9 @@ def _named(place: str) -> list[str]:
     if os.path.lexists(place):
         return [place]
     matches = sorted(glob.glob(place, recursive=True)) if glob.has_magic(place) else []  # noqa: PTH207 - pathlib cannot glob absolute patterns
-    return [match for match in matches if not is_folder(match)]
+    files = [match for match in matches if not is_folder(match)]
+    once = {os.path.realpath(file): file for file in reversed(files)}  # links to folders lead `**` in circles
+    return files if "**" not in place else list(once.values())[::-1]
 
 
 def _walk(folder: str, recursive: bool) -> Iterator[str | Item]:
@@ -143,7 +146,7 @@ def _expand(path: str, relative: str, *, named: bool) -> Iterator[Item | str]:
         yield Item(path, relative, error=f"{path}: cannot open file ({error.strerror})")
         return
     whole = Item(path, relative, status.st_size, status.st_mtime_ns, None if regular else head)
-    if is_zip(head) or is_tar(path, head):
+    if is_zip(head) or is_tar(path, head, None if regular else io.BytesIO(head)):
         if not regular:
             yield replace(whole, error=f"{path}: an archive cannot be read from a pipe; save it as a file")
             return
@@ -164,8 +167,9 @@ def _members(archive: Item, contents: Iterator[tuple[str, bytes | str]]) -> Iter
             if _is_hidden(name):
                 continue
             inner = replace(archive, name=f"{path}/{name}", relative=f"{archive.relative}/{name}")
-            if isinstance(data, str):
-                yield replace(inner, error=f"{path}/{name}: {data}")
+            if isinstance(data, str):  # why there is none; where a name has an ending, that tells what was lost
+                lost = name.lower().endswith(ENDINGS) or not Path(name).suffix
+                yield replace(inner, error=f"{path}/{name}: {data}") if lost else inner.name
             else:
                 yield replace(inner, data=data) if _is_picture(name, data[:_HEAD]) else inner.name
     except DAMAGE as error:
@@ -184,7 +188,7 @@ def _find_remote(url: str, recursive: bool) -> Iterator[Item | str]:
         item = Item(found.name, found.relative or Path(found.name).name, found.size, found.modified)
         try:
             head = content(found.name, _HEAD) if found.relative else b""  # what is named is looked at when it is read
-            if is_zip(head) or found.name.lower().endswith(ARCHIVES):
+            if is_zip(head) or found.name.partition("::")[0].lower().endswith(ARCHIVES):
                 yield replace(item, error=f"{item.name}: archives are read from local files only; copy it here")
             else:
                 yield item if not found.relative or _is_picture(found.name, head) else item.name

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ocrformer.rows import Row
 
@@ -38,6 +39,12 @@ class Summary:
     def failed(self) -> int:
         """Images that could not be read."""
         return self.statuses["failed"]
+
+    def without(self, records: Iterable[Mapping[str, Any]]) -> Summary:
+        """What is left when some rows, as results record them, were read anew."""
+        records = list(records)
+        confidence = self.confidence - sum(record["confidence"] or 0.0 for record in records)
+        return Summary(self.statuses - Counter(record["status"] for record in records), confidence)
 
     def __add__(self, later: Summary) -> Summary:
         """Both runs together."""

@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from ocrformer.journal import JournalWriter, OutputError, make_ready, occupied, put
+from ocrformer.journal import JournalWriter
+from ocrformer.output_files import OutputError, make_ready, occupied, put, spare
 from ocrformer.outputs import ROW_FORMATS, as_document, as_row, header
 from ocrformer.remote import is_url
 from ocrformer.rows import Row
-from ocrformer.sidecars import SidecarWriter, spare
+from ocrformer.sidecars import SidecarWriter
 from ocrformer.sources import Item
 from ocrformer.transcribe import Result
 

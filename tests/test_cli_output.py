@@ -235,6 +235,10 @@ def test_what_is_read_is_not_replaced(read, place, option):
     if place != "list.txt":  # found in a folder
         assert "is a picture or an archive" in read(".", option, place, "--overwrite", code=2).stderr
         assert Path(place).read_bytes() == before
+    url = f"file://{Path(place).absolute()}"
+    for named in (place, url):
+        refused = read(named, "-f", "csv", option, url, "--overwrite", code=2).stderr
+        assert "name another file" in refused and Path(place).read_bytes() == before
     read(".", "-f", "csv", "-o", "rows.csv", code=0)  # beside what is read
     read(".", "-f", "csv", "-o", "rows.csv", "--resume", code=0)
 
@@ -299,6 +303,7 @@ def test_a_resumed_report_shows_the_lines_of_all_runs(read):
     pages = [data_of(Path(page).read_text("utf-8")) for page in ("page.html", "whole.html")]
     assert sorted(map(json.dumps, pages[0]["rows"])) == sorted(map(json.dumps, pages[1]["rows"]))
     assert pages[0]["omitted"] == pages[0]["lacking"] == 0
+    assert {**pages[0], "rows": 0, "summary": 0} == {**pages[1], "rows": 0, "summary": 0}  # and counted once
     Path("page.html").unlink()  # as after a kill
     assert "page.html: lacks 2 pictures" in read("a.png", "b.png", *options, code=0).stderr
     assert data_of(Path("page.html").read_text("utf-8"))["lacking"] == 2
@@ -308,6 +313,26 @@ def test_a_resumed_report_shows_the_lines_of_all_runs(read):
     assert "no report to go on with" in read("a.png", *options, "--mode", "ctc", code=2).stderr
     read("a.png", *options, "--mode", "ctc", "--overwrite", code=0)
     assert "OCRformer report" in Path("page.html").read_text("utf-8")
+
+
+def test_a_resumed_report_forgets_failures_that_are_mended(read):
+    options = ["-o", "rows.csv", "--resume", "--report", "page.html"]
+    Path("z.png").symlink_to("later.png")
+    read(".", *options, code=1)
+    Path("later.png").write_bytes(Path("a.png").read_bytes())
+    read(".", *options, code=0)
+    page = data_of(Path("page.html").read_text("utf-8"))
+    assert page["pictures"] == 4 and "failed" not in page["statuses"] and "read 4," in page["summary"]
+    assert "failed 0" in page["summary"]
+
+
+def test_sidecars_of_urls_cannot_be_gone_on_with(read):
+    url = f"file://{Path('a.png').absolute()}"
+    read(url, "--sidecars", "-f", "txt", code=0)
+    assert (
+        "--resume goes on beside files of this machine alone"
+        in read(url, "--sidecars", "-f", "txt", "--resume", code=1).stderr
+    )
 
 
 def test_a_report_counts_files_not_their_pages(read):

@@ -76,3 +76,23 @@ def test_no_cluster_is_a_sentence(folder, model, tmp_path):
     result = read(folder, model, tmp_path / "rows.jsonl", "--engine", "ray", "--address", "127.0.0.1:1")
     assert result.returncode == 2
     assert "no Ray cluster at 127.0.0.1:1" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_cluster_leaves_signals_and_relative_names_as_they_were(model, tmp_path):
+    """Ray's own handler of SIGTERM ended the process with its rows unwritten; actors begin in a folder of Ray's."""
+    script = f"""
+import os, signal
+from ocrformer.cluster import Job, RayTranscriber, _Read
+from ocrformer.config import DecodeOptions
+handler = lambda *_: None
+signal.signal(signal.SIGTERM, handler)
+job = Job({model.name!r}, DecodeOptions())
+RayTranscriber(job, actors=1).close()
+assert signal.getsignal(signal.SIGTERM) is handler
+os.chdir({str(tmp_path)!r})
+_Read(job)
+assert os.getcwd() == {str(model.parent)!r}
+"""
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=model.parent)
+    assert result.returncode == 0, result.stderr[-2000:]

@@ -2,13 +2,16 @@
 
 import io
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import fsspec
 import pytest
 from PIL import Image
 
-from ocrformer.journal import JournalWriter, OutputError
+from ocrformer import journal
+from ocrformer.journal import JournalWriter
+from ocrformer.output_files import OutputError, put
 from ocrformer.sources import Item, find
 from ocrformer.transcribe import Windows
 from ocrformer.writers import Destination, open_writer
@@ -54,6 +57,40 @@ def test_changed_and_new_images_are_read_again_on_resuming(tmp_path):
     assert sorted(rows) == ["a.png", "b.png", "c.png", "d.png"]
     run(images, JournalWriter(out, "jsonl", resume=True))
     assert len(out.read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize("after", [1, 2], ids=["journal", "rows"])
+def test_a_kill_while_stale_rows_are_dropped_loses_nothing(tmp_path, monkeypatch, after):
+    images, out = tmp_path / "images", tmp_path / "out.jsonl"
+    images.mkdir()
+    for name in "abc":
+        Image.new("L", (40, 20), 255).save(images / f"{name}.png")
+    run(images, JournalWriter(out, "jsonl", resume=False))
+    Image.new("L", (90, 20), 255).save(images / "b.png")
+    writer = JournalWriter(out, "jsonl", resume=True)
+    done = []
+
+    def killed(target, content):
+        if len(done) == after:
+            raise KeyboardInterrupt
+        put(target, content)
+        done.append(target)
+
+    def moved(self, to):
+        if self.name.endswith(".journal.new"):
+            raise KeyboardInterrupt
+        return os.replace(self, to)
+
+    monkeypatch.setattr(journal, "put", killed)
+    monkeypatch.setattr(journal.Path, "replace", moved)
+    with pytest.raises(KeyboardInterrupt):
+        run(images, writer)
+    assert len(done) == after
+    monkeypatch.undo()
+    run(images, JournalWriter(out, "jsonl", resume=True))
+    rows = [json.loads(row)["file"].rsplit("/")[-1] for row in out.read_text().splitlines()]
+    assert sorted(rows) == ["a.png", "b.png", "c.png"]
+    assert not (tmp_path / "out.jsonl.journal.new").exists()
 
 
 def test_what_was_out_of_reach_is_read_on_resuming(tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from ocrformer.journal import OutputError
+from ocrformer.output_files import OutputError
 from ocrformer.sidecars import SidecarWriter
 from ocrformer.sources import Item, find
 from ocrformer.transcribe import Windows

@@ -303,9 +303,44 @@ def test_chained_storage_keeps_its_chain(tree):
         archive.writestr("d/a.png", png())
     inside = f"zip://d/a.png::file://{tree}/c.zip"
     (item,) = find([inside])
-    assert item.name == inside and item.content() == png()
+    assert item.error is None and item.name == inside and item.content() == png()
     (below,) = find([f"zip://d::file://{tree}/c.zip"])
-    assert below.name == inside and below.relative == "a.png"
+    assert below.error is None and below.name == inside and below.relative == "a.png"
+    (whole,) = find([f"file://{tree}/c.zip"])
+    assert "archives are read from local files only" in whole.error
+
+
+def test_an_archive_in_a_pipe_is_a_reason_and_no_wait(tree, tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        archive.add(tree / "b.png", "b.png")
+    os.mkfifo(tree / "pipe")
+    feeder = threading.Thread(target=lambda: (tree / "pipe").write_bytes((tmp_path / "x.tar").read_bytes()))
+    feeder.start()
+    (item,) = find([str(tree / "pipe")])
+    feeder.join()
+    assert "an archive cannot be read from a pipe" in item.error
+
+
+def test_what_cannot_be_unpacked_and_is_no_picture_is_passed_over(tmp_path):
+    """As in a folder."""
+    (tmp_path / "a.png").write_bytes(png())
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        archive.add(tmp_path / "a.png", "a.png")
+        for name in ("notes.txt", "gone.png", "unsure"):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, "/etc/nowhere"
+            archive.addfile(link)
+    over = []
+    items = {item.relative: item.error for item in find([str(tmp_path / "x.tar")], pass_over=over.append)}
+    assert set(items) == {"x.tar/a.png", "x.tar/gone.png", "x.tar/unsure"} and over == [f"{tmp_path}/x.tar/notes.txt"]
+    assert items["x.tar/a.png"] is None and "not in the archive" in items["x.tar/gone.png"]
+
+
+def test_globs_follow_no_links_in_circles(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "one.png").write_bytes(png())
+    (tmp_path / "a" / "up").symlink_to("..")
+    assert [item.name for item in find([f"{tmp_path}/**/*.png"])] == [f"{tmp_path}/a/one.png"]
 
 
 def test_drivers_that_fail_to_connect_are_reasons(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def attend(image: str, output: str, model: str, mode: str, device: str | None, *
         raise click.UsageError("an HTML page shows all views; choose --view, --layer and --head for .png and .gif")
     from ocrformer import attention_pictures
     from ocrformer.image import ImageError
-    from ocrformer.journal import make_ready
+    from ocrformer.output_files import make_ready, put
     from ocrformer.reader import OCRformer
 
     try:
@@ -42,11 +43,13 @@ def attend(image: str, output: str, model: str, mode: str, device: str | None, *
         apart(output, image)
         attention = OCRformer.from_pretrained(model, device).attend(image, DecodeOptions(mode=mode))
         if kind == ".png":
-            attention_pictures.sheet(attention, **shown).save(output)
+            buffer = io.BytesIO()
+            attention_pictures.sheet(attention, **shown).save(buffer, "PNG")
+            put(output, buffer.getvalue())
         elif kind == ".gif":
-            Path(output).write_bytes(attention_pictures.animation(attention, **shown))
+            put(output, attention_pictures.animation(attention, **shown))
         else:
-            Path(output).write_text(attention_pictures.page(attention), "utf-8")
+            put(output, attention_pictures.page(attention))
     except ImageError as error:
         raise click.ClickException(str(error)) from None
     except (ValueError, OSError) as error:

@@ -89,7 +89,7 @@ def _tell(
     tables: Mapping[str, Sequence[Rate]], facts: Mapping[str, Any], markdown: str | None, file: str | None
 ) -> None:
     """Print what has not been printed yet, and write all of it to files."""
-    from ocrformer.journal import put
+    from ocrformer.output_files import put
 
     click.echo(_facts(facts))
     if markdown:

@@ -36,8 +36,8 @@ def check(path: str, model: str, sheet: str | None, overwrite: bool) -> None:
         need("rapidfuzz", "train")
     from ocrformer.datasets import load_samples
     from ocrformer.inspection import evenly, inspect, summary
-    from ocrformer.journal import put
     from ocrformer.model.network import load
+    from ocrformer.output_files import put
     from ocrformer.reader import weights_path
 
     if sheet:

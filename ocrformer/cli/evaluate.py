@@ -51,7 +51,7 @@ def evaluate(
     from ocrformer import evaluation
     from ocrformer.datasets import load_samples
     from ocrformer.evaluation_page import evaluation_page
-    from ocrformer.journal import put
+    from ocrformer.output_files import put
     from ocrformer.reader import OCRformer, weights_path
 
     targets = [target for target in (as_json, html) if target and target != "-"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ocrformer.remote import is_url
+from ocrformer.remote import is_url, on_disk
 
 if TYPE_CHECKING:
     from ocrformer.datasets import Sample
@@ -55,12 +55,16 @@ def apart(output: str, *inputs: str, within: bool = True) -> None:
         inputs: Files and folders that are read.
         within: Whether files in folders of inputs count.
     """
+    refusal = click.UsageError(f"{output}: would replace what is read; name another file")
+    output, inputs = on_disk(output), tuple(map(on_disk, inputs))
+    if is_url(output) and output in inputs:
+        raise refusal
     target = Path(output)
     if not os.path.exists(output):  # noqa: PTH110 - pathlib raises on names too long for a file
         return
     for place in (Path(place) for place in inputs if os.path.exists(place)):  # noqa: PTH110
         if target.samefile(place) or (within and place.resolve() in target.resolve().parents):
-            raise click.UsageError(f"{output}: would replace what is read; name another file")
+            raise refusal
 
 
 def spare(target: str, samples: Iterable[Sample]) -> None:
@@ -80,7 +84,7 @@ def unoccupied(target: str, *, overwrite: bool = True, like: str = "") -> None:
         overwrite: Whether a file that is there may be replaced.
         like: Only by the endings of which: a figure of yesterday may be, weights named by mistake may not.
     """
-    from ocrformer.journal import OutputError, make_ready, occupied
+    from ocrformer.output_files import OutputError, make_ready, occupied
 
     make_ready(target)
     if not overwrite and occupied(target):

@@ -74,7 +74,7 @@ def read(paths: tuple[str, ...], **options: Any) -> None:
     PATH is an image, a folder, a glob, a zip or tar archive, a URL (s3://...), or - for a list of paths on standard
     input. Images are found by content. An image that cannot be read becomes a row with the reason; the others go on.
 
-    Exit status: 0 all read, 1 some failed, 2 wrong use, 130 interrupted.
+    Exit status: 0 all read, 1 some failed, 2 wrong use, 130 interrupted, 143 terminated.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # whatever the locale
@@ -85,8 +85,8 @@ def read(paths: tuple[str, ...], **options: Any) -> None:
     if options["engine"] != "ray" and (options["actors"] or options["address"]):
         raise click.UsageError("--actors and --address are for --engine ray")
     from ocrformer.charset import CharsetError
-    from ocrformer.journal import OutputError
     from ocrformer.model.network import WeightsError
+    from ocrformer.output_files import OutputError
 
     try:
         places = list(_places(paths))
@@ -116,7 +116,7 @@ def _places(paths: tuple[str, ...]) -> Iterator[str]:
 
 
 def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
-    from ocrformer.journal import put
+    from ocrformer.output_files import put
     from ocrformer.sources import find
     from ocrformer.summary import Summary
     from ocrformer.transcribe import Windows
@@ -193,12 +193,12 @@ def _engine(
     job = Job(options["model"], decode, confidence, timing, options["device"], options["runtime"])
     try:
         engine = RayTranscriber(job, actors=options["actors"], address=options["address"])
+        try:
+            yield engine
+        finally:
+            engine.close()
     except ClusterError as error:
         raise click.UsageError(str(error)) from None
-    try:
-        yield engine
-    finally:
-        engine.close()
 
 
 def _until_failure(results: list[Any]) -> list[Any]:

@@ -24,7 +24,7 @@ def output_format(places: list[str], options: dict[str, Any]) -> str:
         SourceError: If there is nothing at any place.
         OutputError: If the format cannot hold what will be read.
     """
-    from ocrformer.journal import OutputError
+    from ocrformer.output_files import OutputError
 
     if places and not any(map(exists, places)):
         raise SourceError(f"{places[0] or repr(places[0])}: no such file or folder")
@@ -43,7 +43,7 @@ def _by_name(output: str) -> str | None:
     Raises:
         OutputError: If it stands for two.
     """
-    from ocrformer.journal import OutputError
+    from ocrformer.output_files import OutputError
     from ocrformer.outputs import FORM_OF_ENDING
 
     form = next((form for ending, form in FORM_OF_ENDING.items() if output.lower().endswith(ending)), None)
@@ -58,8 +58,7 @@ def writer_for(form: str, places: list[str], options: dict[str, Any]) -> Writer:
     Raises:
         OutputError: If they contradict each other, or something would be replaced that may not be.
     """
-    from ocrformer.journal import OutputError, make_ready, occupied
-    from ocrformer.sidecars import spare
+    from ocrformer.output_files import OutputError, make_ready, occupied, spare
     from ocrformer.writers import open_writer
 
     report, output = options["report"], options["output"]
@@ -83,7 +82,7 @@ def report_for(options: dict[str, Any], *, resumed: bool) -> Report | None:
     Raises:
         OutputError: If there is another page in its place, and it may not be replaced.
     """
-    from ocrformer.journal import OutputError
+    from ocrformer.output_files import OutputError
     from ocrformer.report import Report
 
     page = options["report"]

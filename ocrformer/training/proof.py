@@ -12,9 +12,9 @@ from ocrformer.datasets import Sample
 from ocrformer.evaluation import Evaluation, compared, evaluate, report
 from ocrformer.evaluation_page import evaluation_page
 from ocrformer.inspection import evenly
-from ocrformer.journal import put
 from ocrformer.metrics import confusions, score
 from ocrformer.model.network import Bundle
+from ocrformer.output_files import put
 from ocrformer.reader import OCRformer
 from ocrformer.training.lines import LineFactory, Voice
 from ocrformer.training.material import Material, drawn

@@ -103,8 +103,9 @@ def test_missing_model_is_one_sentence(images):
     assert "nowhere.safetensors: no such weights file" in result.stderr
 
 
-def test_list_on_standard_input(model, images):
-    names = "\n".join(str(images / f"0{i}.png") for i in (3, 1)) + "\n"
+@pytest.mark.parametrize("separator", ["\n", "\r\n", "\0"], ids=["unix", "windows", "print0"])
+def test_list_on_standard_input(model, images, separator):
+    names = "".join(f"{images}/0{i}.png{separator}" for i in (3, 1))
     result = invoke("-", "--model", model, "-f", "tsv", input=names)
     assert [line.split("\t")[0][-6:] for line in result.stdout.splitlines()[1:]] == ["03.png", "01.png"]
 

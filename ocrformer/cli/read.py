@@ -6,7 +6,6 @@ import errno
 import io
 import itertools
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ import click
 
 from ocrformer.cli.extras import Share, need
 from ocrformer.cli.progress import advancing, closing_words, progress
+from ocrformer.cli.signals import stop_signals
 from ocrformer.cli.targets import output_format, report_for, writer_for
 from ocrformer.config import MODES, DecodeOptions
 from ocrformer.magic import looks_like_image
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="[by the ending of --output; else txt where nothing but pictures is named, jsonl otherwise]",
+    help="[by the ending of --output; else txt where nothing but picture files is named, jsonl otherwise]",
 )
 @click.option("-o", "--output", metavar="FILE", help="Write to one file; - is standard output.")
 @click.option("--sidecars", is_flag=True, help="Write a file beside each image.")
@@ -90,7 +90,7 @@ def read(paths: tuple[str, ...], **options: Any) -> None:
 
     try:
         places = list(_places(paths))
-        with _stop_signals() as stopped:
+        with stop_signals() as stopped:
             sys.exit(_run(places, options, stopped))
     except (SourceError, OutputError, WeightsError, CharsetError) as error:
         raise click.UsageError(str(error)) from None
@@ -107,7 +107,9 @@ def _places(paths: tuple[str, ...]) -> Iterator[str]:
         if path == "-":
             if sys.stdin is None:
                 raise click.UsageError("standard input is closed")
-            lines = [line.rstrip("\r\n").removeprefix("\ufeff") for line in sys.stdin if line.strip()]
+            listed = sys.stdin.read()
+            names = listed.split("\0" if "\0" in listed else "\n")  # `find -print0`
+            lines = [name.rstrip("\r").removeprefix("\ufeff") for name in names if name.strip()]
             if lines and looks_like_image(os.fsencode(lines[0])[:16]):
                 raise click.UsageError("standard input must be a list of paths, not a picture")
             yield from lines
@@ -117,7 +119,7 @@ def _places(paths: tuple[str, ...]) -> Iterator[str]:
 
 def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
     from ocrformer.output_files import put
-    from ocrformer.sources import find
+    from ocrformer.sources import find, is_folder
     from ocrformer.summary import Summary
     from ocrformer.transcribe import Windows
 
@@ -129,7 +131,8 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
     items = find(places, recursive=options["recursive"], pass_over=summary.pass_over)
     first = next(items, None)
     if first is None:  # before anything is replaced
-        within = "" if options["recursive"] or not places else "; --recursive looks into folders within folders"
+        flat = not options["recursive"] and any(map(is_folder, places))
+        within = "; --recursive looks into folders within folders" if flat else ""
         raise SourceError(f"{places[0] if places else 'the list'}: no pictures there{within}")
     writer = writer_for(form, places, options)  # last: it opens files
     if not writer.resumed:
@@ -230,21 +233,3 @@ def _decode_options(reader: OCRformer, options: dict[str, Any], *, boxes: bool) 
             raise click.UsageError(f"--batch-size must be auto or a number, got {options['batch_size']!r}")
         pixels = 256 * int(options["batch_size"])
     return DecodeOptions(mode=options["mode"], allowed=options["charset"], boxes=boxes, batch_pixels=pixels)
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Note the first SIGINT or SIGTERM, so that the running batch is finished; a second one ends at once."""
-    stopped: list[int] = []
-
-    def note(number: int, _: Any) -> None:
-        if stopped:
-            os._exit(128 + number)
-        stopped.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

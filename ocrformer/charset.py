@@ -24,6 +24,11 @@ _FOLDED = str.maketrans(
     | dict.fromkeys("\u2010\u2011\u2212\u00ad", "-")
     | dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff", "")
 )
+_CONJOINING = [chr(code) for code in (*range(0x1100, 0x1113), *range(0x1161, 0x1176), *range(0x11A8, 0x11C3))]
+_COMPATIBLE = [chr(code) for code in range(0x3131, 0x3164)]
+_LETTER = {unicodedata.name(jamo).split()[-1]: jamo for jamo in _COMPATIBLE}
+_LONE = str.maketrans({jamo: _LETTER[unicodedata.name(jamo).split()[-1]] for jamo in _CONJOINING})
+"""Jamo that belong into a syllable, and the same letters as they are written alone."""
 _SPACES = re.compile(r"\s+")
 
 
@@ -36,18 +41,17 @@ def _default_characters() -> str:
     latin1 = "".join(chr(code) for code in range(0xC0, 0x100) if code not in (0xD7, 0xF7))
     typographic = "‘’‚“”„‹›«»–—…•「」『』《》〈〉"
     signs = "§°©®™£€¥₩₹" + "①②③④⑤⑥⑦⑧⑨⑩"
-    jamo = "".join(map(chr, (*range(0x1100, 0x1113), *range(0x1161, 0x1176), *range(0x11A8, 0x11C3))))
-    compatibility = "".join(map(chr, range(0x3131, 0x3164)))
-    return ascii_ + latin1 + typographic + signs + jamo + compatibility
+    return ascii_ + latin1 + typographic + signs + "".join(_CONJOINING) + "".join(_COMPATIBLE)
 
 
 def normalise(text: str) -> str:
     """The form in which labels are learnt and compared.
 
-    NFC; f-ligatures, odd hyphens and zero-width characters folded; any run of white space one space, none outside.
+    NFC; f-ligatures, odd hyphens, zero-width characters and jamo without their syllable folded; any run of white space
+    one space, none outside.
     """
     folded = unicodedata.normalize("NFC", text).translate(_FOLDED)
-    text = unicodedata.normalize("NFC", folded)  # what a zero-width character kept apart
+    text = unicodedata.normalize("NFC", folded).translate(_LONE)  # what a zero-width character kept apart
     return _SPACES.sub(" ", text).strip()
 
 
@@ -57,8 +61,8 @@ def decompose(text: str) -> str:
 
 
 def compose(text: str) -> str:
-    """Inverse of `decompose`; jamo that make no syllable stay as they are."""
-    return _JAMO_SYLLABLE.sub(lambda match: unicodedata.normalize("NFC", match[0]), text)
+    """Inverse of `decompose`; jamo that make no syllable become the letters that are written alone."""
+    return _JAMO_SYLLABLE.sub(lambda match: unicodedata.normalize("NFC", match[0]), text).translate(_LONE)
 
 
 class Charset:

@@ -53,7 +53,9 @@ def test_groups_show_characters_as_people_see_them():
 def test_lone_jamo_survive():
     ids = DEFAULT.encode("ㄱ")
     assert DEFAULT.decode(ids) == "ㄱ"
-    assert DEFAULT.decode([SPECIALS + DEFAULT.characters.index("\u1161")]) == "\u1161"
+    for conjoining, alone in (("\u1161", "ㅏ"), ("\u1108", "ㅃ"), ("\u11aa", "ㄳ"), ("\u11c2", "ㅎ")):
+        assert DEFAULT.decode([SPECIALS + DEFAULT.characters.index(conjoining)]) == alone == normalise(conjoining)
+        assert DEFAULT.groups([SPECIALS + DEFAULT.characters.index(conjoining)]) == [(alone, 0, 1)]
 
 
 def test_allowed_characters_are_some():

@@ -141,6 +141,7 @@ def _hush_lightning() -> None:
     """Leave out what it says of itself: devices that are absent, products to install, its own old habits."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start")  # the parts that are kept as they are
 
 
 @click.command()

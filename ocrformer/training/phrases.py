@@ -1,4 +1,4 @@
-"""Texts that no book holds: addresses, receipt and screen lines, random strings, Korean forms."""
+"""Texts that no book holds: addresses, receipt and screen lines, random strings."""
 
 from __future__ import annotations
 
@@ -209,33 +209,3 @@ def strewn(rng: Random, text: str, signs: Sequence[str]) -> str:
     for place in rng.choices(range(len(words)), k=rng.choice((1, 1, 2, 4)) if words else 0):
         words[place] = rng.choice(("{1}{0}", "{0}{1}", "{1} {0}")).format(words[place], rng.choice(signs))
     return " ".join(words)
-
-
-def korean(rng: Random) -> str:
-    """Dates, amounts and counters as Korean documents write them."""
-    number, day, month, year = rng.randint(1, 999), rng.randint(1, 31), rng.randint(1, 12), rng.randint(1950, 2030)
-    return rng.choice(
-        (
-            f"{year}년 {month}월 {day}일",
-            f"{number * 100:,}원",
-            f"제{number % 30 + 1}{rng.choice('장절조항회권호')}",
-            f"{number}{rng.choice(('명', '개', '쪽', '번', '층', '점', '회', '세', '시간', '분', '%'))}",
-            f"({rng.choice(('주', '재', '사', '유'))})",
-            f"{rng.choice(('전화', '팩스', 'TEL', '문의'))} {phone(rng)}",
-            f"{rng.choice(('합계', '금액', '부가세', '카드', '현금', '거스름돈', '과세'))} {number * 10:,}",
-            f"{'가나다라마바사아자차카타파하'[number % 14]}.",
-            rng.choice("①②③④⑤⑥⑦⑧⑨⑩"),
-            rng.choice(("[{}점]", "({}점)", "{}번", "[{}]", "({})", "{}.", "{})")).format(number % 50 + 1),
-            rng.choice(
-                ("〈보기〉", "<보기>", "[그림]", "〈표〉", "(가)", "(나)", "(다)", "ㄱ.", "ㄴ.", "ㄷ.", "ㄱ, ㄴ")
-            ),
-        )
-    )
-
-
-def korean_quoted(rng: Random, text: str) -> str:
-    """A text, or its first words, in the brackets and quotes that Korean books use for titles and speech."""
-    words = text.split(" ")
-    count = rng.randint(1, len(words))
-    left, right = rng.choice(("『』", "「」", "《》", "〈〉", "‘’", "“”", "()", "<>", "[]"))
-    return " ".join((f"{left}{' '.join(words[:count])}{right}", *words[count:]))

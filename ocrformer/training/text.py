@@ -11,7 +11,7 @@ from random import Random
 
 from ocrformer.charset import Charset, normalise
 from ocrformer.datasets import DatasetError
-from ocrformer.training import languages, phrases, values
+from ocrformer.training import hangul, languages, phrases, values
 from ocrformer.training.languages import Lexicon
 
 _STRAIGHT = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "—": "--", "–": "-", "…": "..."})
@@ -122,9 +122,9 @@ class TextSource:
         else:
             text = self._joined(rng, length, _MAKERS.get(kind, self._rare))
         if self.korean and rng.random() < 0.1:
-            text = phrases.korean_quoted(rng, text)
+            text = hangul.quoted(rng, text)
         if self.korean and rng.random() < 0.2:
-            text = f"{text} {phrases.korean(rng)}" if rng.random() < 0.5 else f"{phrases.korean(rng)} {text}"
+            text = f"{text} {hangul.phrase(rng)}" if rng.random() < 0.5 else f"{hangul.phrase(rng)} {text}"
         if rng.random() < 0.25:
             text = text.translate(_STRAIGHT)
         return self._readable(text)

@@ -100,7 +100,8 @@ class RayTranscriber:
                 ray.init(address, **_QUIET)
             except (OSError, ValueError, RuntimeError) as error:
                 raise ClusterError(f"no Ray cluster at {address}: {str(error).splitlines()[0]}") from None
-        signal.signal(signal.SIGTERM, asked)
+        if signal.getsignal(signal.SIGTERM) is not asked:  # in the main thread alone
+            signal.signal(signal.SIGTERM, asked)
         cores = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
         self.actors = actors or cores
         if self.actors > cores:

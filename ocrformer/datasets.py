@@ -80,7 +80,7 @@ def load_samples(place: str | Path) -> list[Sample]:
 def _folder(folder: Path) -> list[Sample]:
     if (folder / "data.mdb").is_file():
         return _lmdb(folder)
-    names = {path.name.lower(): path for path in folder.iterdir() if path.is_file()}
+    names = {path.name.lower(): path for path in folder.glob("[!.]*") if path.is_file()}
     tables = [names[name] for name in _TABLES if name in names]
     if tables:
         _tell_unused([*tables[1:], *(path for name, path in names.items() if name.endswith(".gt.txt"))], tables[0])

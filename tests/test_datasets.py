@@ -471,6 +471,7 @@ def test_what_a_folder_holds_besides_is_told(tmp_path, caplog):
     (tmp_path / "metadata.csv").write_text("file_name,text\nb.png,other\n", "utf-8")
     picture(tmp_path / "c.png")
     (tmp_path / "c.GT.TXT").write_text("pair", "utf-8")
+    (tmp_path / "._c.gt.txt").write_bytes(b"of a Mac")
     assert texts(tmp_path) == ["used"]
     assert "metadata.csv and 1 more: its lines are not used, as LABELS.TSV is there" in caplog.text
     (tmp_path / "LABELS.TSV").unlink()

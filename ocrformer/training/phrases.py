@@ -33,8 +33,10 @@ _POLITE = (
 )  # fmt: skip
 _MARKS = ": : : - = * @ % x X / . , # $ & + ( ) | RM QTY NO. No T SR ZR S A PC PCS 1 0 x1 0% 6% 10%".split()
 _ALIKE = (*"ceoaesuvnmhbrtflijygqpdIlJT", "rn", "ri", "ci", "cl", "vv", "tt", "fi", "li")
+_LONE = "---.–—_=~•,':/|*+xX10lI"  # what stands alone in a column
 _REPEATED = ("ha ", "no ", "the ", ". ", "- ", "12", "=-", "_ ", "10", "00 ")
 _OFTEN = ("l0oO.-_=*#wi1I8xX", "0000l..--__", string.ascii_letters + string.digits, "xwvzonmsceaulitrxxx")
+_MISTAKEN = "‚„‹›…–—™"  # for , ,, < > ... - and TM
 _TLDS = "com net org co.uk com.my co.kr de fr io gov edu info biz".split()
 _SCREEN = (
     "File Edit View Insert Format Tools Help Window Settings Cancel OK Save Open Close Delete Search Sign in "
@@ -184,12 +186,12 @@ def nonsense(rng: Random, words: Words) -> str:
 def rare(rng: Random, alphabet: Sequence[str], words: Words) -> str:
     """True repeats, nonsense, single characters and random strings, against reliance on words."""
     roll = rng.random()
-    if roll < 0.33:
+    if roll < 0.38:
         return repeats(rng, alphabet)
-    if roll < 0.56:
+    if roll < 0.57:
         return nonsense(rng, words)
-    if roll < 0.64:
-        return rng.choice(alphabet)
+    if roll < 0.65:
+        return rng.choice(rng.choice((alphabet, _LONE)))
     length = rng.randint(2, 20)
     if roll < 0.78:
         return "".join(rng.choices(string.ascii_letters + string.digits, k=length))
@@ -207,5 +209,6 @@ def strewn(rng: Random, text: str, signs: Sequence[str]) -> str:
     """The text with signs before, behind and between its words, where no sentence has them."""
     words = text.split()
     for place in rng.choices(range(len(words)), k=rng.choice((1, 1, 2, 4)) if words else 0):
-        words[place] = rng.choice(("{1}{0}", "{0}{1}", "{1} {0}")).format(words[place], rng.choice(signs))
+        sign = rng.choice(rng.choice((signs, signs, _MISTAKEN)))
+        words[place] = rng.choice(("{1}{0}", "{0}{1}", "{1} {0}")).format(words[place], sign)
     return " ".join(words)

@@ -18,6 +18,10 @@ _STRAIGHT = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "—"
 _EMPHASIS = re.compile(r"(?<!\w)([_*])(\w[^_*]{0,300}?)\1(?!\w)")
 _FOREIGN = 0.16
 """Share of texts in words of other languages: without them accents are lost, and `l'` is read as a capital I."""
+_ENGLISH = 0.08
+"""The same of Korean texts, where they are English ones."""
+_ALONE = 0.3
+"""Share of short texts that are one phrase, often a single mark, instead of as many as there is room for."""
 _LONGEST = 40  # characters of what is still kept whole as a word
 
 
@@ -32,7 +36,7 @@ class Mixture:
     rare: float
 
 
-DOCUMENT = Mixture(running=0.75, receipt=0.06, form=0.07, screen=0.02, rare=0.10)
+DOCUMENT = Mixture(running=0.75, receipt=0.06, form=0.07, screen=0.02, rare=0.12)
 RECEIPT = Mixture(running=0.15, receipt=0.71, form=0.04, screen=0.02, rare=0.08)
 SCREEN = Mixture(running=0.44, receipt=0.10, form=0.04, screen=0.32, rare=0.10)
 
@@ -104,6 +108,7 @@ class TextSource:
         self._prose_weights = [len(prose.text) ** 0.5 for prose in self.prose]
         self.korean = language == "ko"
         self.lexicon = Lexicon.of_language(language)
+        self.foreign_share = _ENGLISH if self.korean else _FOREIGN
         self.foreign = [Lexicon.of_language(name) for name in (("en",) if self.korean else languages.LATIN1)]
         plain = [c for c in charset.characters if not _is_jamo(c) or (self.korean and c >= "\u3131")]
         emphasis = sorted(emphasised)
@@ -130,8 +135,10 @@ class TextSource:
         return self._readable(text)
 
     def _joined(self, rng: Random, length: int, make: phrases.Maker) -> str:
-        words = (rng.choice(self.foreign) if rng.random() < _FOREIGN else self.lexicon).draw
+        words = (rng.choice(self.foreign) if rng.random() < self.foreign_share else self.lexicon).draw
         parts = [make(rng, words)]
+        if length < 12 and rng.random() < _ALONE:
+            return parts[0]
         while sum(map(len, parts)) + len(parts) < length:
             parts.append(make(rng, words))
         return " ".join(parts)
@@ -143,9 +150,9 @@ class TextSource:
         return phrases.rare(rng, self.alphabet, words)
 
     def _running(self, rng: Random, length: int) -> str:
-        if rng.random() < _FOREIGN:
+        if rng.random() < self.foreign_share:
             text = self._invented(rng, rng.choice(self.foreign), length)
-            text = languages.quoted(rng, text) if rng.random() < 0.1 else text
+            text = languages.quoted(rng, text) if rng.random() < 0.2 else text
         elif self.prose and rng.random() < 0.94:
             text = rng.choices(self.prose, self._prose_weights)[0].draw(rng, length)
         else:

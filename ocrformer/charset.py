@@ -50,8 +50,9 @@ def normalise(text: str) -> str:
     NFC; f-ligatures, odd hyphens, zero-width characters and jamo without their syllable folded; any run of white space
     one space, none outside.
     """
-    folded = unicodedata.normalize("NFC", text).translate(_FOLDED)
-    text = unicodedata.normalize("NFC", folded).translate(_LONE)  # what a zero-width character kept apart
+    if not text.isascii():
+        folded = unicodedata.normalize("NFC", text).translate(_FOLDED)
+        text = unicodedata.normalize("NFC", folded).translate(_LONE)  # what a zero-width character kept apart
     return _SPACES.sub(" ", text).strip()
 
 
@@ -111,7 +112,7 @@ class Charset:
 
     def missing(self, text: str) -> list[str]:
         """Characters of normalised text that have no id, sorted."""
-        return sorted(set(decompose(normalise(text))) - set(self._ids))
+        return sorted(set(decompose(normalise(text))) - self._ids.keys())
 
     def encode(self, text: str) -> list[int]:
         """Ids of the normalised text, without BOS and EOS.

@@ -233,7 +233,7 @@ def _normalise_contrast(grey: Pixels) -> Pixels:
     else:
         paper, ink = int(middle), max(int(light), int(middle) + _MIN_CONTRAST)
     table = PAPER + (np.arange(256) - paper) * (127.0 / (ink - paper))
-    line: Pixels = np.clip(np.rint(table), 0, 255).astype(np.uint8)[grey]
+    line: Pixels = np.clip(np.rint(table), 0, 255).astype(np.uint8).take(grey)
     return line
 
 

@@ -75,7 +75,9 @@ def _rows_of_ink(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     seen = grey[np.ix_(rows, columns)].astype(np.int16)
     away = np.abs(seen - np.int16(np.median(seen[::4])))
     ink = (away * (away > _INK)).reshape(_ROWS, _BLOCKS, -1).sum(axis=2, dtype=np.float32)
-    return np.pad(ink.T, ((0, 0), (_ROWS, _ROWS)))
+    roomy = np.zeros((_BLOCKS, 3 * _ROWS), np.float32)
+    roomy[:, _ROWS : 2 * _ROWS] = ink.T
+    return roomy
 
 
 def _sharpest(rows: npt.NDArray[np.float32], courses: tuple[Course, ...]) -> tuple[Course, float]:

@@ -14,7 +14,8 @@ from ocrformer.charset import Charset
 from ocrformer.training import fonts as font_module
 from ocrformer.training import languages, phrases, render, text, values
 from ocrformer.training.data import SyntheticConfig, voices_of
-from ocrformer.training.fonts import OWN, FontBook, _capitals_only, find_font_files, font_places, load_faces, open_font
+from ocrformer.training.font_book import FontBook
+from ocrformer.training.fonts import OWN, _capitals_only, find_font_files, font_places, load_faces, open_font
 from ocrformer.training.languages import Lexicon
 from ocrformer.training.text import TextSource
 from ocrformer.training.typeset import Run, Style, draw_style, in_capitals

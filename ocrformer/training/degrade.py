@@ -131,7 +131,9 @@ class Backdrop(A.ImageOnlyTransform):
 def _compose(*transforms: A.BasicTransform | A.BaseCompose) -> A.Compose:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # renamed options would otherwise be ignored
-        return A.Compose(list(transforms))
+        wear = A.Compose(list(transforms))
+    wear.set_random_state(np.random.default_rng(), Random())  # the same objects for every part: `degrade` seeds them
+    return wear
 
 
 def _coarsen(p: float, low: float) -> A.Downscale:
@@ -197,6 +199,7 @@ def degrade(page: Pixels, wear: Wear, rng: Random) -> Pixels:
         wear: One of the kinds above.
         rng: Source of every choice, so that equal states give equal pictures in any process.
     """
-    wear.set_random_state(np.random.default_rng(rng.getrandbits(64)), Random(rng.getrandbits(64)))
+    wear.random_generator.bit_generator.state = np.random.PCG64(rng.getrandbits(64)).state
+    wear.py_random.seed(rng.getrandbits(64))
     worn: Pixels = wear(image=page)["image"]
     return worn

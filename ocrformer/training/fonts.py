@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from random import Random
 
 from fontTools.ttLib import TTCollection, TTFont
 from PIL import Image, ImageFont
@@ -204,36 +202,6 @@ def coverage(face: Face) -> str:
     said += ", capitals only" if face.capitals_only else ""
     lacking = [c for c in map(chr, range(0x21, 0x7F)) if c not in face.characters]
     return f"{said}; left out of its lines: {' '.join(lacking)}" if lacking else said
-
-
-class FontBook:
-    """Faces grouped by family, so that a family with many weights is not drawn more often for it."""
-
-    def __init__(self, faces: Sequence[Face]) -> None:
-        if not faces:
-            raise FontError("no font faces to draw from")
-        families: dict[str, list[Face]] = defaultdict(list)
-        for face in faces:
-            families[face.family].append(face)
-        self._by_name = families
-        self._families = list(families.values())
-        self._weights = [len(members) ** 0.5 for members in self._families]
-
-    def draw(self, rng: Random) -> Face:
-        """A random face."""
-        return rng.choice(rng.choices(self._families, self._weights)[0])
-
-    def sibling(self, rng: Random, face: Face) -> Face | None:
-        """Another face of the same family that draws at least the same characters, if there is one."""
-        others = [
-            other
-            for other in self._by_name[face.family]
-            if other is not face
-            and other.characters >= face.characters
-            and other.syllables == face.syllables
-            and other.capitals_only == face.capitals_only
-        ]
-        return rng.choice(others) if others else None
 
 
 def font_places(named: Sequence[str | Path]) -> list[str | Path]:

@@ -124,11 +124,14 @@ def dots(rng: Random, mask: Mask) -> Mask:
 
 def window(mask: Mask, top: int, bottom: int, left: int, right: int) -> Mask:
     """mask[top:bottom, left:right], with no ink outside the mask."""
-    height, width = mask.shape
     bottom, right = max(bottom, top + 4), max(right, left + 2)
     inside = mask[max(0, top) : bottom, max(0, left) : right]
-    pads = ((max(0, -top), max(0, bottom - height)), (max(0, -left), max(0, right - width)))
-    return np.pad(inside, pads) if any(map(any, pads)) else inside
+    if inside.shape == (bottom - top, right - left):
+        return inside
+    opened = np.zeros((bottom - top, right - left), np.uint8)
+    first, start = max(0, -top), max(0, -left)
+    opened[first : first + inside.shape[0], start : start + inside.shape[1]] = inside
+    return opened
 
 
 def edged(rng: Random, page: Pixels) -> Pixels:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from ocrformer.image import Pixels, prepare
 from ocrformer.training import degrade, ink, layouts, render, text
-from ocrformer.training.fonts import Face, FontBook
+from ocrformer.training.font_book import FontBook
+from ocrformer.training.fonts import Face
 
 _DOMAINS = (
     (0.52, text.DOCUMENT, layouts.DOCUMENT, degrade.DOCUMENT),

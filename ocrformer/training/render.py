@@ -6,6 +6,7 @@ import math
 import re
 from random import Random
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -104,7 +105,7 @@ class Renderer:
         extra = self.above + self.below + self.askew * _RISE * self.size
         if not self.tight:
             return extra + sum(self.font.getmetrics()) + 0.17 * self.size
-        _, top, _, bottom = self.font.getbbox(text)
+        _, top, _, bottom = self.font.getbbox("".join(dict.fromkeys(text)))  # each letter once is as tall
         return extra + bottom - top + 2 * 0.12 * self.size
 
     def fit(self, text: str, limit: float) -> str:
@@ -214,5 +215,4 @@ def colour(rng: Random, mask: Mask, layout: Layout) -> Pixels:
     if rng.random() < layout.inverted:
         paper, ink = 255 - paper, 255 - ink
     table = np.rint(np.linspace(paper, ink, 256)).astype(np.uint8)
-    page: Pixels = table[mask]
-    return page
+    return np.asarray(cv2.LUT(mask, table), np.uint8)

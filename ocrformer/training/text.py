@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -120,7 +120,7 @@ class TextSource:
 
     def draw(self, rng: Random, mixture: Mixture, length: int) -> str:
         """Text of at most roughly `length` characters, of the kind that the mixture asks for."""
-        shares = asdict(mixture)
+        shares = vars(mixture)
         kind = rng.choices(list(shares), list(shares.values()))[0]
         if kind == "running":
             text = self._case(rng, self._running(rng, length))
@@ -198,9 +198,8 @@ class TextSource:
         )
 
     def _readable(self, text: str) -> str:
-        for character in self.charset.missing(text):
-            text = text.replace(character, "")
-        return normalise(text)
+        missing = self.charset.missing(text)
+        return normalise(text.translate(dict.fromkeys(map(ord, missing))) if missing else text)
 
 
 def _decorate(rng: Random, text: str) -> str:

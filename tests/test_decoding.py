@@ -6,6 +6,8 @@ import random
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ocrformer import ctc, decoding
 from ocrformer.beam import beam
@@ -293,3 +295,16 @@ def test_long_repeats_are_counted_by_ctc(text, draft, expected):
     assert charset.decode(told.ids) == expected
     assert len(told.log_probs) == len(expected) + 1
     assert told.log_probs[-1] == -len(text) - 1  # the end's
+
+
+REPEATED = st.tuples(st.sampled_from(["a", "b", " ", "ab", "- ", "ab-"]), st.integers(1, 9), st.integers(1, 9))
+
+
+@given(st.lists(REPEATED, max_size=5))
+def test_recounting_changes_counts_alone(repeats):
+    charset = Charset.default()
+    ours, theirs = ("".join(unit * counts[which] for unit, *counts in repeats) for which in (0, 1))
+    ids, draft = ([charset.characters.index(c) + SPECIALS for c in text] for text in (ours, theirs))
+    told = recounted(hypothesis(ids), draft, alike(charset)).ids
+    assert told in (ids, draft)
+    assert recounted(hypothesis(told), draft, alike(charset)).ids == told

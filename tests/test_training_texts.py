@@ -93,6 +93,20 @@ def test_other_languages_are_met_beside_a_corpus(tmp_path):
     assert any(set(line) & set("«»„¿") for line in drawn)
 
 
+def test_a_mark_may_be_all_there_is():
+    source, rng = text.TextSource(CHARSET), random.Random(7)
+    short = {source.draw(rng, text.KINDS["rare"], 4) for _ in range(3000)}
+    assert {"-", ".", "x"} <= short
+    long = {source.draw(rng, text.KINDS["rare"], 40) for _ in range(500)}
+    assert min(map(len, long)) > 20
+
+
+def test_signs_that_are_mistaken_for_others_are_strewn_oftener():
+    source = text.TextSource(CHARSET)
+    assert source.signs.count("‚") == 5 and source.signs.count("§") == 1
+    assert set(source.signs) <= set(CHARSET.characters)
+
+
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_every_character_of_the_charset_is_drawn(language):
     """Quotes, brackets, ₩, ™ and circled digits were not: their codes lie between those of the two kinds of jamo."""

@@ -36,7 +36,6 @@ _ALIKE = (*"ceoaesuvnmhbrtflijygqpdIlJT", "rn", "ri", "ci", "cl", "vv", "tt", "f
 _LONE = "---.–—_=~•,':/|*+xX10lI"  # what stands alone in a column
 _REPEATED = ("ha ", "no ", "the ", ". ", "- ", "12", "=-", "_ ", "10", "00 ")
 _OFTEN = ("l0oO.-_=*#wi1I8xX", "0000l..--__", string.ascii_letters + string.digits, "xwvzonmsceaulitrxxx")
-_MISTAKEN = "‚„‹›…–—™"  # for , ,, < > ... - and TM
 _TLDS = "com net org co.uk com.my co.kr de fr io gov edu info biz".split()
 _SCREEN = (
     "File Edit View Insert Format Tools Help Window Settings Cancel OK Save Open Close Delete Search Sign in "
@@ -209,6 +208,5 @@ def strewn(rng: Random, text: str, signs: Sequence[str]) -> str:
     """The text with signs before, behind and between its words, where no sentence has them."""
     words = text.split()
     for place in rng.choices(range(len(words)), k=rng.choice((1, 1, 2, 4)) if words else 0):
-        sign = rng.choice(rng.choice((signs, signs, _MISTAKEN)))
-        words[place] = rng.choice(("{1}{0}", "{0}{1}", "{1} {0}")).format(words[place], sign)
+        words[place] = rng.choice(("{1}{0}", "{0}{1}", "{1} {0}")).format(words[place], rng.choice(signs))
     return " ".join(words)

@@ -186,6 +186,7 @@ def test_training_learns_and_writes_what_it_promises(unbroken):
     assert any(row.get("lines/s") for row in rows)
     assert list(unbroken.rglob("worst-unseen-fonts.png"))
     (board,) = unbroken.rglob("events.out.tfevents.*")
+    assert board.parent == table.parent
     assert b"worst-unseen-fonts" in board.read_bytes()
     (exported,) = unbroken.rglob("last.safetensors")
     assert load(exported).details["steps"] == str(STEPS)

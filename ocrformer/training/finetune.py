@@ -135,7 +135,7 @@ class FinetuneModule(LineModule):
 
     def training_step(self, batch: LabelledBatch, batch_index: int) -> Tensor:
         """Loss of one batch, and of what has changed in the reading of its replayed lines."""
-        inputs, offsets = self.disturbed(batch)
+        inputs, offsets = self.disturbed(batch, self.draw(batch_index))
         now = self.network(batch.images, batch.widths, inputs, offsets=offsets)
         loss = self.loss(batch, *now)
         if not batch.old.any():

@@ -45,7 +45,7 @@ class LineModule(pl.LightningModule):
         ctc_weight: Share of the CTC loss.
         looking_weight: Weight of the loss that teaches one head of each decoder layer where to look.
         token_noise: Share of decoder inputs replaced by random characters, so that it survives wrong drafts.
-        offset_share: Share of steps in which positions begin at a random number instead of zero, so that positions
+        offset_share: Share of batches in which positions begin at a random number instead of zero, so that positions
             that few lines reach are learnt as well.
         warp_share: Share of lines that are bent and lit a little otherwise before they are learnt from.
         teacher: Weights (`default` or a file) whose CTC readings are imitated, beside the texts being learnt.
@@ -101,10 +101,11 @@ class LineModule(pl.LightningModule):
         self._read: dict[int, list[tuple[str, str, str, Pixels]]] = {}
 
     def training_step(self, batch: LabelledBatch, batch_index: int) -> Tensor:
-        """Loss of one batch; what is random depends on the step alone, so that a resumed run repeats it."""
-        inputs, offsets = self.disturbed(batch)
+        """Loss of one batch."""
+        draw = self.draw(batch_index)
+        inputs, offsets = self.disturbed(batch, draw)
         if self.warp_share:
-            images = warped(batch.images, batch.widths, self.warp_share, self.global_step)
+            images = warped(batch.images, batch.widths, self.warp_share, draw.getrandbits(62))
             batch = batch._replace(images=images)
         ctc_logits, *others = self.network(batch.images, batch.widths, inputs, offsets=offsets)
         loss = self.loss(batch, ctc_logits, *others)
@@ -121,9 +122,12 @@ class LineModule(pl.LightningModule):
             part.eval()
         return self
 
-    def disturbed(self, batch: LabelledBatch) -> tuple[Tensor, tuple[int, int]]:
-        """Decoder inputs with some wrong characters, and the first column and token of this step's positions."""
-        draw = Random(f"step:{self.global_step}:{self.global_rank}")
+    def draw(self, batch_index: int) -> Random:
+        """What is random in a batch depends on its number alone, so that a resumed run repeats it."""
+        return Random(f"step:{self.global_step}:{batch_index}:{self.global_rank}")
+
+    def disturbed(self, batch: LabelledBatch, draw: Random) -> tuple[Tensor, tuple[int, int]]:
+        """Decoder inputs with some wrong characters, and the first column and token of this batch's positions."""
         offsets = (0, 0)
         if draw.random() < self.offset_share:
             offsets = (draw.randrange(_POSITION_OFFSETS[0]), draw.randrange(_POSITION_OFFSETS[1]))

@@ -138,7 +138,9 @@ class TrainCLI(LightningCLI):
         """Add the bar if it is wanted: Lightning takes one beside that option for a contradiction."""
         if self._get(self.config_init, "trainer.enable_progress_bar") is not False:
             self.trainer_defaults["callbacks"] = [LineProgress(), *self.trainer_defaults["callbacks"]]
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        _ = [logger.version for logger in trainer.loggers]  # numbered before one makes its folder: all write to one
+        return trainer
 
 
 def main(arguments: Sequence[str]) -> None:

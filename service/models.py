@@ -6,6 +6,7 @@ A picture that brings its decoder down takes one of them with it, and no other p
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import math
 import multiprocessing
@@ -157,6 +158,7 @@ def _load(weights: str, device: str, runtime: str) -> None:
     try:
         _reader = OCRformer.from_pretrained(weights, device, runtime)
         _reader.read(_WARM)
+        gc.freeze()  # what is loaded stays: no need to look through it again and again
     except Exception:
         logger.exception("a model process cannot load its weights")
         os._exit(1)

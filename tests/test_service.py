@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import zlib
+from ctypes.util import find_library
 
 import httpx
 import numpy as np
@@ -21,6 +22,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ocrformer import OCRformer
+from ocrformer.workers import cores
 from tests.conftest import ROOT
 from tests.serving import serving
 
@@ -344,10 +346,19 @@ def test_serve_command_and_logs(model, tmp_path):
     assert "Traceback" not in log
 
 
+@pytest.mark.skipif(cores() == 1 or not find_library("tcmalloc_minimal"), reason="reads in its own process, or without")
+def test_processes_that_read_allocate_by_tcmalloc_where_it_is_installed(url):
+    readers = [child for child in psutil.Process().children(recursive=True) if "spawn_main" in str(child.cmdline())]
+    assert readers
+    for reader in readers:
+        assert any("tcmalloc" in part.path for part in reader.memory_maps())
+
+
 def test_bento_is_configured_with_the_weights():
     import tomllib
 
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["bentoml"]["build"]
+    assert build["docker"]["system_packages"] == ["libtcmalloc-minimal4"]
     assert build["service"] == "service.service:TextLines"
     assert any("weights" in pattern or pattern == "ocrformer/**" for pattern in build["include"])
 

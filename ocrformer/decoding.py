@@ -89,14 +89,15 @@ def _predict(
 def _predict_alone(
     decoder: Decoder, memory: Memory, line: Draft, bias: Tensor, caches: list[KVCache]
 ) -> npt.NDArray[np.float32]:
-    """The same for a single line, which has no padding to leave out."""
+    """The same for a single line, which has no padding to leave out; some that is done is read again for its shape."""
     device = memory.mask.device
-    start = len(line.done)
-    open_ = [BOS, *line.target()[:-1]][start:]
-    tokens = torch.tensor([open_ + [BLANK] * (-len(open_) % _STEP)], device=device)
+    done = len(line.done) % _STEP
+    start = len(line.done) - done
+    given = [BOS, *line.target()[:-1]][start:]
+    tokens = torch.tensor([given + [BLANK] * (-len(given) % _STEP)], device=device)
     for cache in caches:
         cache.cut(start)
-    logits = decoder(tokens, memory, caches=caches, position=start)[0, : len(open_)] + bias.to(device)
+    logits = decoder(tokens, memory, caches=caches, position=start)[0, done : len(given)] + bias.to(device)
     log_probs: npt.NDArray[np.float32] = logits.float().log_softmax(dim=-1).cpu().numpy()
     return log_probs
 

@@ -9,6 +9,7 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from ocrformer import ctc, decoding
@@ -25,12 +26,13 @@ from ocrformer.reading import Reading
 from ocrformer.repeats import alike, recounted
 
 Encoder = Callable[[Sequence[Batch]], list[Encoded]]
-"""Batches of prepared lines to what is known of them."""
+"""Batches of prepared lines to what is known of them, line by line in the same order, in as many parts as it likes."""
 
 _SURE = math.log(0.8)
 """CTC log-probability of a text from which `joint` does not ask the decoder: it would have to hold another text for
 more than four times as probable, which on real lines changes two texts in a thousand."""
 
+_TOKENS = 64  # several memories are padded to a multiple of this: each new shape costs a CPU new kernels
 _SLACK = 1e-3  # for rounding errors of log-probabilities
 
 _CERTAIN = 1.0
@@ -96,16 +98,18 @@ class Recogniser:
         """
         allowed = None if options.allowed is None else self.charset.allowed(options.allowed)
         bias = decoding.constraint(len(self.charset), allowed, of_ctc=True).to(self.device)
-        readings: list[Reading] = []
-        questions: list[_Question] = []
-        there = [(images.to(self.device), widths.to(self.device)) for images, widths in batches]
-        for encoded in self.encode(there):
-            log_probs = (encoded.ctc.float() + bias).log_softmax(dim=-1)
-            for row, path in enumerate(ctc.best_paths(log_probs, encoded.frames)):
-                if _asks_decoder(path, options):
-                    scores = log_probs[row, : encoded.frames[row]]
-                    questions.append(_Question(len(readings), path, scores, encoded.memory[row], encoded.mask[row]))
-                readings.append(Reading(path.ids, path.log_probs, path.frames, path.ids))
+        encoded = self.encode([(images.to(self.device), widths.to(self.device)) for images, widths in batches])
+        memories = [memory for part in encoded for memory in zip(part.memory, part.mask, strict=True)]
+        frames = torch.cat([part.frames for part in encoded])
+        logits = pad_sequence([line for part in encoded for line in part.ctc], batch_first=True)
+        log_probs = (logits.float() + bias).log_softmax(dim=-1)
+        paths = ctc.best_paths(log_probs, frames)
+        readings = [Reading(path.ids, path.log_probs, path.frames, path.ids) for path in paths]
+        questions = [
+            _Question(number, path, log_probs[number, : frames[number]], *memories[number])
+            for number, path in enumerate(paths)
+            if _asks_decoder(path, options)
+        ]
         for question, answer in zip(questions, self._answers(questions, allowed, options), strict=True):
             readings[question.number] = answer
         return readings
@@ -118,6 +122,9 @@ class Recogniser:
             return []
         memory = pad_sequence([question.memory for question in questions], batch_first=True)
         mask = pad_sequence([question.mask for question in questions], batch_first=True)
+        if len(questions) > 1:
+            room = -mask.shape[1] % _TOKENS
+            memory, mask = F.pad(memory, (0, 0, 0, room)), F.pad(mask, (0, room))
         bias = decoding.constraint(len(self.charset), allowed, of_ctc=False).to(self.device)
         texts = self._decode(self.frozen.decoder.remember(memory, mask), questions, bias, options)
         readings = []

@@ -36,6 +36,11 @@ def test_the_network_itself_is_left_as_it_was(bundle):
     assert all(parameter.requires_grad for parameter in bundle.network.parameters())
 
 
+def apart(encoded):
+    """Memory, mask, CTC logits and frames of each line."""
+    return zip(encoded.memory, encoded.mask, encoded.ctc, encoded.frames, strict=True)
+
+
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("rows", (1, 2))
 @torch.inference_mode()
@@ -44,12 +49,20 @@ def test_side_by_side_equals_each_batch_alone(rows, precision):
     network, tolerance = frozen(bundle.network, precision), 1e-4 if precision == torch.float32 else 0.05
     batches = [lines([200, 193], 208, seed=1), lines([64], 64, seed=2), lines([5, 16, 9], 16, seed=3)]
     batches += [lines([4000] * 3, 4096, seed=4), lines([31], 32, seed=5)]  # past the longest strip
-    for batch, encoded in zip(batches, strip.encode(network, batches), strict=True):
-        alone = network.encode(*batch)
-        assert torch.equal(encoded.mask, alone.mask) and torch.equal(encoded.frames, alone.frames)
-        assert torch.allclose(encoded.memory[encoded.mask], alone.memory[alone.mask], atol=tolerance)
-        for got, expected, frames in zip(encoded.ctc, alone.ctc, alone.frames, strict=True):
-            assert torch.allclose(got[:frames], expected[:frames], atol=tolerance)
+    batches += [lines([300] * 40, 304, seed=6)]  # one and a half strips
+    together = [line for encoded in strip.encode(network, batches) for line in apart(encoded)]
+    alone = [line for batch in batches for line in apart(network.encode(*batch))]
+    for (memory, mask, ctc, frames), (its_memory, its_mask, its_ctc, its_frames) in zip(together, alone, strict=True):
+        assert torch.equal(mask, its_mask) and frames == its_frames
+        assert torch.allclose(memory[mask], its_memory[mask], atol=tolerance)
+        assert torch.allclose(ctc[:frames], its_ctc[:frames], atol=tolerance)
+
+
+def test_strips_have_few_lengths():
+    """Each costs a CPU new kernels."""
+    lengths = {size + strip._room(size, 256) for size in range(1, 8193)}
+    assert len(lengths) == 16 and max(lengths) == 8192
+    assert all(strip._room(size, 256) < max(256, size / 4) for size in range(1, 8193))
 
 
 @torch.inference_mode()

@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from ocrformer.charset import BOS
 from ocrformer.image import PAPER
-from ocrformer.model.attention import KVCache, MultiHeadAttention, Packing
+from ocrformer.model.attention import KVCache, MultiHeadAttention, Packing, _portions
 from ocrformer.model.decoder import Decoder
 from ocrformer.model.encoder import Encoder
 from ocrformer.model.network import load, save
@@ -95,6 +97,14 @@ def test_attention_by_bfloat16_matrices_is_the_same_attention(masked, causal):
         attention.bfloat16()
         got = attention(x.bfloat16(), *attention.project(memory.bfloat16()), mask=mask, causal=causal)
     assert torch.allclose(expected, got.float(), atol=0.03)
+
+
+@given(st.integers(1, 300), st.sampled_from([1, 3]), st.integers(1, 90))
+def test_attention_takes_lines_in_few_numbers_at_a_time(count, unit, most):
+    """Each shape costs a CPU a new kernel."""
+    portions = list(_portions(count, unit, most))
+    assert [i for part in portions for i in range(part.start, part.stop)] == list(range(count * unit))
+    assert {part.stop - part.start for part in portions} <= {size * unit for size in (1, 4, 16, 64) if size <= most}
 
 
 @torch.inference_mode()

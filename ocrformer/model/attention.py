@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -143,20 +143,22 @@ class MultiHeadAttention(nn.Module):
         """Self-attention of the lines of several batches whose tokens follow each other.
 
         Args:
-            x: (sum of all B * N, d).
+            x: (sum of all B * N, d), or more, which is room that nothing attends to.
             masks: Boolean (B, N) of each batch, True on tokens that may be attended to.
 
         Returns:
             The same shape as x.
         """
         sizes = [len(mask) * mask.shape[1] for mask in masks]
+        room = len(x) - sum(sizes)
+        queries, pairs = self.query(x).split([*sizes, room]), self.key_value(x).split([*sizes, room])
         attended = []
-        for query, pair, mask in zip(self.query(x).split(sizes), self.key_value(x).split(sizes), masks, strict=True):
+        for query, pair, mask in zip(queries, pairs, masks, strict=False):
             keys, values = pair.view(*mask.shape, -1).chunk(2, dim=-1)
             query, keys, values = (self.split(part) for part in (query.view(*mask.shape, -1), keys, values))
             of_batch = _attend(query, keys, values, mask[:, None, None], causal=False)  # (B, heads, N, head size)
             attended.append(of_batch.transpose(1, 2).flatten(2).flatten(0, 1))
-        out: Tensor = self.output(torch.cat(attended))
+        out: Tensor = self.output(torch.cat((*attended, x.new_zeros(room, x.shape[1]))))
         return out
 
     def explained(
@@ -196,13 +198,23 @@ def _attend_by_matrices(query: Tensor, keys: Tensor, values: Tensor, mask: Tenso
         shared = len(mask) == 1
         bias = bias[0] if shared else bias.expand(batch, heads, *mask.shape[2:]).flatten(0, 1)  # (1 or B * heads, ...)
     query, keys, values = (x.reshape(batch * heads, -1, size) for x in (query, keys, values))
-    step = max(1, _SCORES // (length * keys.shape[1]))
+    each = length * keys.shape[1]
+    unit = heads if heads * each <= _SCORES else 1  # lines as a whole, if their scores stay in the cache
     attended = []
-    for part in (slice(start, start + step) for start in range(0, batch * heads, step)):
+    for part in _portions(batch * heads // unit, unit, max(1, _SCORES // (unit * each))):
         added = bias if len(bias) == 1 else bias[part]
         scores = torch.baddbmm(added, query[part], keys[part].transpose(1, 2), alpha=size**-0.5)  # (step, T, N)
         attended.append(torch.bmm(scores.softmax(dim=-1), values[part]))
     return torch.cat(attended).view(batch, heads, length, size)
+
+
+def _portions(count: int, unit: int, most: int) -> Iterator[slice]:
+    """Of `count` units, powers of four of them at a time: each new shape costs a CPU a new kernel."""
+    start = 0
+    while start < count:
+        size = 1 << (min(most, count - start).bit_length() - 1) // 2 * 2
+        yield slice(start * unit, (start + size) * unit)
+        start += size
 
 
 def _causal_mask(queries: int, keys: int, device: torch.device) -> Tensor:

@@ -94,9 +94,11 @@ class Network(nn.Module):
 
     def understood(self, memory: Tensor, mask: Tensor) -> Encoded:
         """Memory (B, rows * columns, d) with what CTC makes of it; mask (B, columns) is False on padding."""
-        rows = memory.view(len(memory), self.config.rows, mask.shape[1], -1)
-        pooled = rows.transpose(1, 2).flatten(2)  # (B, columns, rows * d)
-        return Encoded(memory, self.token_mask(mask), self.ctc_head(pooled), mask.sum(dim=1))
+        return Encoded(memory, self.token_mask(mask), self.ctc_head(self.columns(memory)), mask.sum(dim=1))
+
+    def columns(self, memory: Tensor) -> Tensor:
+        """Memory (B, rows * columns, d) by columns, (B, columns, rows * d)."""
+        return memory.view(len(memory), self.config.rows, -1, memory.shape[2]).transpose(1, 2).flatten(2)
 
     def forward(
         self, images: Tensor, widths: Tensor, tokens: Tensor, *, offsets: tuple[int, int] = (0, 0)

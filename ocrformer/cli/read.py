@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import itertools
 import os
@@ -219,7 +220,9 @@ def _reader(options: dict[str, Any]) -> OCRformer:
     from ocrformer.workers import cores
 
     torch.set_num_threads(options["threads"] or min(torch.get_num_threads(), cores()))
-    return OCRformer.from_pretrained(options["model"], options["device"], options["runtime"])
+    reader = OCRformer.from_pretrained(options["model"], options["device"], options["runtime"])
+    gc.freeze()  # what is loaded stays: no need to look through it again and again
+    return reader
 
 
 def _decode_options(reader: OCRformer, options: dict[str, Any], *, boxes: bool) -> DecodeOptions:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ocrformer.benchmark import Rate
     from ocrformer.reader import OCRformer
 
-_TOGETHER = 64, 1  # lines that are read together where decoders are compared
+_TOGETHER = 1024, 64, 1  # lines that are read together where decoders are compared: as folders are, as requests, one
 
 
 @click.command()

@@ -22,6 +22,7 @@ from ocrformer.config import DecodeOptions
 from ocrformer.image import PAPER
 from ocrformer.peers import LineReader, PeerError
 from ocrformer.reader import OCRformer
+from ocrformer.workers import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -144,9 +145,8 @@ def decoder_cost(
     return each, sum(a != b for a, b in zip(texts["draft"], texts["greedy"], strict=True))
 
 
-@torch.inference_mode()
 def share_of_peak(reader: OCRformer, lines: int = 64, width: int = 512) -> tuple[float, float]:
-    """How near the encoder comes to the machine's matrix rate.
+    """How near the encoder comes to the machine's matrix rate, each core with lines of its own, as in reading.
 
     Returns:
         Share of the measured peak that encoding reaches, and the peak in GFLOP/s, of matrices in the floating-point
@@ -156,10 +156,16 @@ def share_of_peak(reader: OCRformer, lines: int = 64, width: int = 512) -> tuple
     peak = 2 * 2048**3 / _best(lambda: one @ other)
     images = torch.full((lines, 1, reader.network.config.height, width), PAPER, dtype=torch.uint8)
     widths = torch.full((lines,), width)
-    with FlopCounterMode(display=False) as counter:
+    workers = Workers(torch.get_num_threads())
+
+    @torch.inference_mode()
+    def encode(_: int) -> None:
+        reader.recogniser.encode([(images, widths)])
+
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         reader.network.encode(images, widths)  # the same work, whoever does it
-    rate = counter.get_total_flops() / _best(lambda: reader.recogniser.encode([(images, widths)]))
-    return rate / peak, peak / 1e9
+    work = workers.count * counter.get_total_flops()
+    return work / _best(lambda: workers.map(encode, range(workers.count))) / peak, peak / 1e9
 
 
 def _best(work: Callable[[], object], times: int = 12) -> float:

@@ -58,13 +58,6 @@ def test_side_by_side_equals_each_batch_alone(rows, precision):
         assert torch.allclose(ctc[:frames], its_ctc[:frames], atol=tolerance)
 
 
-def test_strips_have_few_lengths():
-    """Each costs a CPU new kernels."""
-    lengths = {size + strip._room(size, 256) for size in range(1, 8193)}
-    assert len(lengths) == 16 and max(lengths) == 8192
-    assert all(strip._room(size, 256) < max(256, size / 4) for size in range(1, 8193))
-
-
 @torch.inference_mode()
 def test_a_neighbour_on_the_strip_is_not_seen(bundle):
     network = frozen(bundle.network, torch.bfloat16)

@@ -212,8 +212,6 @@ def _until_failure(results: list[Any]) -> list[Any]:
 
 
 def _reader(options: dict[str, Any]) -> OCRformer:
-    # Of kernels that oneDNN keeps (1,024 by default): a window needs some 500, all of them 80 MB more.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "512")
     import torch
 
     from ocrformer.reader import OCRformer

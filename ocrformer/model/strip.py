@@ -23,7 +23,8 @@ Batch = tuple[Tensor, Tensor]
 """Prepared lines, uint8 (B, 1, height, W) with W a multiple of 4, and their true widths (B,) in pixels."""
 
 _LONGEST = 8192  # pixels of a strip of several batches: three rows of its features still fit the second cache of a core
-_PIXELS, _ROWS = 256, 128  # lengths of strips and numbers of tokens are multiples of so many at least
+_STEP = 256  # lengths of strips are multiples of this many pixels,
+_ROWS = 256  # and what linear layers are given has multiples of this many rows
 
 
 def encode(network: Network, batches: Sequence[Batch]) -> list[Encoded]:
@@ -72,7 +73,7 @@ def _look(network: Network, batches: Sequence[Batch]) -> tuple[Tensor, list[Tens
     """Tokens of all batches, (sum of all B * N, d), and their column masks (B, columns), as `network.look` does."""
     used = [F.pad(inside(widths, images.shape[-1]), (0, STRIDE)) for images, widths in batches]
     pictures = [F.pad(images, (0, STRIDE), value=PAPER)[:, 0] for images, _ in batches]  # (B, height, W + 4)
-    room = _room(sum(mask.numel() for mask in used), _PIXELS)
+    room = -sum(mask.numel() for mask in used) % _STEP
     strip = F.pad(
         torch.cat([picture.transpose(0, 1).flatten(1) for picture in pictures], dim=1), (0, room), value=PAPER
     )
@@ -84,12 +85,7 @@ def _look(network: Network, batches: Sequence[Batch]) -> tuple[Tensor, list[Tens
 
 def _filled(rows: Tensor) -> Tensor:
     """Rows (S, d) and empty ones after them."""
-    return F.pad(rows, (0, 0, 0, _room(len(rows), _ROWS)))
-
-
-def _room(size: int, least: int) -> int:
-    """What to add for one of few sizes, which have kernels soon: a quarter of the size at most, or `least`."""
-    return -size % max(least, 1 << max(0, (size - 1).bit_length() - 3))
+    return F.pad(rows, (0, 0, 0, -len(rows) % _ROWS))
 
 
 def _cut(rows: Tensor, masks: Sequence[Tensor]) -> list[Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import io
 import itertools
 import os
@@ -218,9 +217,7 @@ def _reader(options: dict[str, Any]) -> OCRformer:
     from ocrformer.workers import cores
 
     torch.set_num_threads(options["threads"] or min(torch.get_num_threads(), cores()))
-    reader = OCRformer.from_pretrained(options["model"], options["device"], options["runtime"])
-    gc.freeze()  # what is loaded stays: no need to look through it again and again
-    return reader
+    return OCRformer.from_pretrained(options["model"], options["device"], options["runtime"])
 
 
 def _decode_options(reader: OCRformer, options: dict[str, Any], *, boxes: bool) -> DecodeOptions:

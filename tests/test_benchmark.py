@@ -51,7 +51,7 @@ def test_latency_start_up_memory_and_share_of_the_peak(figures):
     assert numbers["latency_joint"][0] <= numbers["latency_joint"][1]
     assert numbers["first_row"] > 0 and numbers["start_up"] > 0
     assert numbers["pipeline"] > 0 and numbers["share_of_read"] > 0
-    assert 0 < numbers["share_of_peak"] < 1.5 and numbers["peak"] > 1
+    assert 0 < numbers["share_of_peak"] < 4 and numbers["peak"] > 1  # integers may pass the floats' peak
     assert 0 < numbers["peak_memory"] < 2000
     for together in ("1", "64", "1024"):
         assert numbers["decoder"][together].keys() == {"joint", "draft", "greedy"}

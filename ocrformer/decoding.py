@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ocrformer import ctc
 from ocrformer.charset import BLANK, BOS, EOS, SPECIALS
-from ocrformer.draft import Draft
+from ocrformer.draft import Draft, Judged
 from ocrformer.model.attention import KVCache, Packing
 from ocrformer.model.decoder import Decoder, Memory
 
@@ -37,12 +37,12 @@ class Hypothesis:
         ids: Character ids, without BOS and EOS.
         log_probs: Decoder log-probability of each id and of EOS after them, (len(ids) + 1,); without the EOS where
             the line was cut at its limit.
-        lead: By how much, in nats, the least certain of them was more probable than any other; 0 if not known.
+        leads: By how much, in nats, each of them was more probable than any other, where that is known.
     """
 
     ids: list[int]
     log_probs: npt.NDArray[np.float32]
-    lead: float = 0.0
+    leads: npt.NDArray[np.float32] | None = None
 
     @property
     def score(self) -> float:
@@ -64,42 +64,54 @@ def constraint(vocabulary: int, allowed: Sequence[int] | None, *, of_ctc: bool) 
     return bias
 
 
-def _predict(
+def _ask(
     decoder: Decoder, memory: Memory, lines: Sequence[Draft], bias: Tensor, caches: list[KVCache]
-) -> list[npt.NDArray[np.float32]]:
-    """Log-probabilities (T, V) of each line's open tokens if its draft is right, EOS included.
+) -> tuple[list[Judged], list[npt.NDArray[np.float32]]]:
+    """What the decoder makes of each line's open tokens, and their own log-probabilities.
 
     The memory may have more lines; caches hold what is done, and are extended.
     """
-    if len(lines) == 1:
-        return [_predict_alone(decoder, memory, lines[0], bias, caches)]
+    targets = [line.target() for line in lines]
+    starts = [len(line.done) for line in lines]
+    logits = (_logits_alone if len(lines) == 1 else _logits)(decoder, memory, targets, starts, caches)
+    log_probs = (logits + bias.to(logits.device)).float().log_softmax(dim=-1)  # (S, V)
+    scores, best = log_probs.max(dim=-1)
+    open_ = torch.tensor([token for target, start in zip(targets, starts, strict=True) for token in target[start:]])
+    own = log_probs.gather(1, open_.to(logits.device)[:, None])[:, 0]
+    others = log_probs.scatter_(1, best[:, None], -torch.inf).amax(dim=-1)
+    ends = np.cumsum([len(target) - start for target, start in zip(targets, starts, strict=True)])[:-1]
+    parts = [np.split(x.cpu().numpy(), ends) for x in (best, scores, scores - others, own)]
+    return [Judged(*line) for line in zip(*parts[:3], strict=True)], parts[3]
+
+
+def _logits(
+    decoder: Decoder, memory: Memory, targets: Sequence[list[int]], starts: Sequence[int], caches: list[KVCache]
+) -> Tensor:
+    """Logits of the open tokens, line by line, (S, V)."""
     device = memory.mask.device
-    spans = [(len(line.done), len(line.target())) for line in lines]
-    shape = len(memory.mask), -(-max(end for _, end in spans) // _STEP) * _STEP
+    shape = len(memory.mask), -(-max(map(len, targets)) // _STEP) * _STEP
     tokens = np.full(shape, BLANK)
-    for row, line, (_, end) in zip(tokens, lines, spans, strict=False):
-        row[:end] = [BOS, *line.target()[:-1]]
+    for row, target in zip(tokens, targets, strict=False):
+        row[: len(target)] = [BOS, *target[:-1]]
+    spans = [(start, len(target)) for start, target in zip(starts, targets, strict=True)]
     packing = Packing.of(spans, shape, _TOKENS).to(device)
-    logits = decoder(torch.from_numpy(tokens).to(device), memory, caches=caches, packing=packing) + bias.to(device)
-    lengths = [end - start for start, end in spans]
-    log_probs = logits[: sum(lengths)].float().log_softmax(dim=-1)
-    return [part.numpy() for part in log_probs.cpu().split(lengths)]
+    logits = decoder(torch.from_numpy(tokens).to(device), memory, caches=caches, packing=packing)
+    open_: Tensor = logits[: sum(end - start for start, end in spans)]
+    return open_
 
 
-def _predict_alone(
-    decoder: Decoder, memory: Memory, line: Draft, bias: Tensor, caches: list[KVCache]
-) -> npt.NDArray[np.float32]:
+def _logits_alone(
+    decoder: Decoder, memory: Memory, targets: Sequence[list[int]], starts: Sequence[int], caches: list[KVCache]
+) -> Tensor:
     """The same for a single line, which has no padding to leave out; some that is done is read again for its shape."""
-    device = memory.mask.device
-    done = len(line.done) % _STEP
-    start = len(line.done) - done
-    given = [BOS, *line.target()[:-1]][start:]
-    tokens = torch.tensor([given + [BLANK] * (-len(given) % _STEP)], device=device)
+    (target,), (begin,) = targets, starts
+    done = begin % _STEP
+    given = [BOS, *target[:-1]][begin - done :]
+    tokens = torch.tensor([given + [BLANK] * (-len(given) % _STEP)], device=memory.mask.device)
     for cache in caches:
-        cache.cut(start)
-    logits = decoder(tokens, memory, caches=caches, position=start)[0, done : len(given)] + bias.to(device)
-    log_probs: npt.NDArray[np.float32] = logits.float().log_softmax(dim=-1).cpu().numpy()
-    return log_probs
+        cache.cut(begin - done)
+    logits: Tensor = decoder(tokens, memory, caches=caches, position=begin - done)[0, done : len(given)]
+    return logits
 
 
 def _filled(rows: list[int]) -> list[int]:
@@ -115,6 +127,7 @@ def verify(
     bias: Tensor,
     *,
     margins: Sequence[float] | None = None,
+    tails: Sequence[npt.NDArray[np.float32]] | None = None,
 ) -> tuple[list[Hypothesis], list[Hypothesis]]:
     """Greedy autoregressive decoding at the cost of about one pass.
 
@@ -131,21 +144,22 @@ def verify(
         margins: For each line the log-probability that a text must have over its draft's to be of use. A line whose
             text falls short of that, or takes too many passes, is given up and keeps its draft. Without margins every
             line is decoded to its end.
+        tails: For each line the log-probabilities of the tokens at its draft's end that need no look if all before
+            them are right, EOS included; the scored drafts are without them.
 
     Returns:
         The lines as decoded, and the drafts as the decoder scores them.
     """
-    lines = [Draft(draft) for draft in drafts]
+    lines = [Draft(*draft) for draft in (zip(drafts, tails, strict=True) if tails is not None else zip(drafts))]
     active = list(range(len(lines)))
     scored: list[Hypothesis] = []
     given_up: set[int] = set()
     part, caches = memory, decoder.new_caches()
     for _ in range(_MAX_PASSES):
-        log_probs = _predict(decoder, part, [lines[i] for i in active], bias, caches)
+        judged, own = _ask(decoder, part, [lines[i] for i in active], bias, caches)
         if not scored:
-            targets = [line.target() for line in lines]
-            scored = [Hypothesis(t[:-1], v[np.arange(len(t)), t]) for v, t in zip(log_probs, targets, strict=True)]
-        going = [row for row, i in enumerate(active) if not lines[i].advance(log_probs[row], limits[i])]
+            scored = [Hypothesis(list(draft), values) for draft, values in zip(drafts, own, strict=True)]
+        going = [row for row, i in enumerate(active) if not lines[i].advance(judged[row], limits[i])]
         if margins is not None:
             hopeless = {i for i in active if lines[i].scores.sum() < scored[i].score + margins[i]}
             given_up |= hopeless
@@ -155,7 +169,7 @@ def verify(
             break
         rows = torch.tensor(_filled(going), device=memory.mask.device)
         part, caches = part.select(rows), [cache.select(rows) for cache in caches]
-    texts = [Hypothesis(line.done, line.scores, line.lead) for line in lines]
+    texts = [Hypothesis(line.done, line.scores, line.leads) for line in lines]
     if margins is None and active:
         part = part.select(torch.arange(len(active), device=memory.mask.device))
         for i, text in zip(active, greedy(decoder, part, [limits[i] for i in active], bias), strict=True):

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ocrformer.charset import EOS
+
+_NOTHING = np.zeros(0, np.float32)
+
+
+class Judged(NamedTuple):
+    """What a decoder makes of the tokens that a line has open, at T places.
+
+    Attributes:
+        best: The most probable ids, (T,).
+        scores: Their log-probabilities, (T,).
+        leads: By how much, in nats, each is more probable than any other, (T,).
+    """
+
+    best: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+    leads: npt.NDArray[np.float32]
 
 
 class Draft:
@@ -16,41 +32,46 @@ class Draft:
 
     Args:
         draft: A guess of the ids.
+        tail: Log-probabilities of so many tokens at its end, EOS included, that are known to be right if all before
+            them are; they are not asked about unless one before them is corrected.
 
     Attributes:
         done: Ids accepted so far.
         scores: Their log-probabilities, and that of EOS once it is accepted.
-        lead: By how much, in nats, the least certain of them was more probable than any other.
+        leads: By how much, in nats, each that was asked about was more probable than any other.
     """
 
-    def __init__(self, draft: Sequence[int]) -> None:
+    def __init__(self, draft: Sequence[int], tail: npt.NDArray[np.float32] = _NOTHING) -> None:
         self.draft = np.array(draft, np.int64)
         self.done: list[int] = []
-        self.scores = np.zeros(0, np.float32)
-        self.lead = math.inf
+        self.scores = self.leads = _NOTHING
+        self._tail = tail
         self._resume = 0  # where the draft goes on
         self._costs = np.arange(len(draft) + 1)  # edit distances of what is done to every beginning of the draft
 
     def target(self) -> list[int]:
-        """What the line would be if the rest of the draft were right."""
-        return [*self.done, *self.draft[self._resume :].tolist(), EOS]
+        """What the line would be, up to its known end, if the rest of the draft were right."""
+        tokens = [*self.done, *self.draft[self._resume :].tolist(), EOS]
+        return tokens[: len(tokens) - len(self._tail)]
 
-    def advance(self, log_probs: npt.NDArray[np.float32], limit: int) -> bool:
+    def advance(self, judged: Judged, limit: int) -> bool:
         """Accept what agrees with the decoder, and its correction; True once the line is complete.
 
         Args:
-            log_probs: Of the open tokens, (T, V); altered.
+            judged: The open tokens.
             limit: Most tokens, EOS included.
         """
-        open_ = np.append(self.draft[self._resume :], EOS)[: limit - len(self.done)]
-        best = log_probs[: len(open_)].argmax(axis=-1)
-        differs = np.flatnonzero(best != open_)
-        accepted = best[: differs[0] + 1] if differs.size else open_
-        places = np.arange(len(accepted))
-        scores = log_probs[places, accepted]
-        self.scores = np.append(self.scores, scores)
-        log_probs[places, accepted] = -np.inf  # what is left are the others
-        self.lead = min(self.lead, float((scores - log_probs[places].max(axis=-1)).min()))
+        open_ = np.array(self.target()[len(self.done) : limit], np.int64)
+        differs = np.flatnonzero(judged.best[: len(open_)] != open_)
+        count = differs[0] + 1 if differs.size else len(open_)
+        accepted = judged.best[:count]
+        self.scores = np.append(self.scores, judged.scores[:count])
+        self.leads = np.append(self.leads, judged.leads[:count])
+        if not differs.size and len(self._tail):
+            self.done = self.draft.tolist()
+            self.scores = np.append(self.scores, self._tail)
+            return True
+        self._tail = _NOTHING
         self.done += accepted[accepted != EOS].tolist()
         if not differs.size or accepted[-1] == EOS or len(self.done) >= limit:
             return True

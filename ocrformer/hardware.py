@@ -21,6 +21,11 @@ def fast_eight_bits(device: torch.device) -> bool:
     return there and bool(_abilities().get("avx2"))
 
 
+def packs_weights(device: torch.device) -> bool:
+    """Whether torch keeps weights of linear layers on the device in the order in which it multiplies them."""
+    return device.type == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
 def _abilities() -> dict[str, Any]:
     """Instruction sets of the CPU; none where torch does not tell."""
     return dict(torch.cpu.get_capabilities()) if hasattr(torch.cpu, "get_capabilities") else {}

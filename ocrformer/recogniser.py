@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,11 +17,12 @@ from ocrformer import ctc, decoding
 from ocrformer.beam import beam
 from ocrformer.config import DecodeOptions
 from ocrformer.decoding import Hypothesis
-from ocrformer.hardware import fast_bfloat16, fast_eight_bits
+from ocrformer.hardware import fast_bfloat16, fast_eight_bits, packs_weights
 from ocrformer.model import strip
 from ocrformer.model.decoder import Memory
 from ocrformer.model.frozen import frozen, judge
 from ocrformer.model.network import Bundle, Encoded
+from ocrformer.model.packed import pack
 from ocrformer.model.strip import Batch
 from ocrformer.reading import Reading
 from ocrformer.repeats import alike, recounted
@@ -78,6 +80,9 @@ class Recogniser:
         self.frozen = frozen(bundle.network, self.precision, eight_bits=self.eight_bits)
         self.encode: Encoder = encoder or partial(strip.encode, self.frozen)
         self._judge = judge(self.frozen.decoder, self.precision)
+        if packs_weights(self.device):
+            pack(self.frozen)
+            pack(self._judge)
 
     @property
     def arithmetic(self) -> str:
@@ -161,13 +166,23 @@ class Recogniser:
         if self.precision == torch.float32:
             return decoding.verify(decoder, memory, drafts, limits, bias)[0]
         texts, _ = decoding.verify(self._judge, memory, drafts, limits, bias, margins=[-math.inf] * len(drafts))
-        doubtful = [i for i, text in enumerate(texts) if text.lead < _CERTAIN]
+        doubts = [_doubtful(text) for text in texts]
+        doubtful = [i for i, count in enumerate(doubts) if count]
         if doubtful:
             exact = memory.select(torch.tensor(doubtful, device=self.device)).float()
             again = [texts[i].ids for i in doubtful], [limits[i] for i in doubtful]
-            for i, text in zip(doubtful, decoding.verify(decoder, exact, *again, bias)[0], strict=True):
+            tails = [texts[i].log_probs[doubts[i] :] for i in doubtful]
+            for i, text in zip(doubtful, decoding.verify(decoder, exact, *again, bias, tails=tails)[0], strict=True):
                 texts[i] = text
         return texts
+
+
+def _doubtful(text: Hypothesis) -> int:
+    """How many tokens at the beginning of a text have to be looked at exactly, EOS included."""
+    if text.leads is None or len(text.log_probs) == len(text.ids):  # given up, or cut at its limit
+        return len(text.log_probs)
+    places = np.flatnonzero(text.leads < _CERTAIN)
+    return int(places[-1]) + 1 if places.size else 0
 
 
 def _asks_decoder(path: ctc.Path, options: DecodeOptions) -> bool:

@@ -25,12 +25,18 @@ and over many positions round differently in float32, by about 1e-5 here."""
 
 
 def toy(seed, batch=6, tokens=20):
-    """A decoder with peaked logits and random memories; it ends lines at various lengths."""
+    """A decoder with peaked logits and random memories; it writes various characters and ends at various lengths."""
     torch.manual_seed(seed)
     decoder = Decoder(TINY, VOCABULARY).eval()
     with torch.no_grad():
-        decoder.embedding.weight *= 6.0
-        decoder.embedding.weight[EOS] *= 1.3
+        for layer in decoder.layers:  # what was read and written before outweighs the last character
+            for attention in (layer.self_attention, layer.cross_attention):
+                attention.query.weight *= 4
+                attention.output.weight *= 8
+            layer.feed_forward[0].weight *= 4
+            layer.feed_forward[2].weight *= 8
+        decoder.norm.weight *= 4
+        decoder.embedding.weight[EOS] *= 1.5
     mask = torch.arange(tokens)[None] < torch.randint(4, tokens + 1, (batch, 1))
     with torch.no_grad():
         return decoder, decoder.remember(torch.randn(batch, tokens, 64) * 3, mask)
@@ -97,8 +103,33 @@ def test_verified_drafts_equal_greedy_decoding(kind):
     assert len(lengths) > 3  # the toy networks end lines at different places
 
 
+@pytest.mark.parametrize("kind", ["right", "one wrong", "shuffled"])
 @torch.inference_mode()
-def test_lead_is_that_of_the_least_certain_character():
+def test_known_ends_are_believed_only_behind_what_is_right(kind):
+    """With the log-probabilities of the true ends given, all texts are greedy's, and believed ends cost no look."""
+    rng = random.Random(3)
+    believed = 0
+    for seed in range(6):
+        decoder, memory = toy(seed)
+        bias = decoding.constraint(VOCABULARY, None, of_ctc=False)
+        truths = decoding.greedy(decoder, memory, [LIMIT] * 6, bias)
+        whole = [len(truth.log_probs) > len(truth.ids) for truth in truths]
+        drafts = drafts_of(kind, [truth.ids for truth in truths], rng)
+        counts = [rng.randint(0, len(draft)) if end else 0 for draft, end in zip(drafts, whole, strict=True)]
+        tails = [np.full(count, 7.0, np.float32) for count in counts]
+        verified, scored = decoding.verify(decoder, memory, drafts, [LIMIT] * 6, bias, tails=tails)
+        for truth, got, draft, score, count in zip(truths, verified, drafts, scored, counts, strict=True):
+            right = draft[: len(draft) + 1 - count] == truth.ids[: len(draft) + 1 - count]
+            assert got.ids == (draft if right and count else truth.ids)
+            assert len(got.log_probs) == len(got.ids) + (len(truth.log_probs) > len(truth.ids))
+            assert len(score.log_probs) == len(draft) + 1 - count
+            assert (got.log_probs == 7.0).sum() == (count if right else 0)
+            believed += bool(right and count)
+    assert believed or kind == "shuffled"
+
+
+@torch.inference_mode()
+def test_leads_are_over_the_second_best():
     decoder, memory = toy(4)
     bias = decoding.constraint(VOCABULARY, None, of_ctc=False)
     truths = [h.ids for h in decoding.greedy(decoder, memory, [LIMIT] * 6, bias)]
@@ -108,8 +139,8 @@ def test_lead_is_that_of_the_least_certain_character():
         tokens = torch.tensor([[1, *text.ids]])
         logits = decoder(tokens, memory.select(torch.tensor([row])))[0] + bias
         top = logits[: len(text.log_probs)].log_softmax(-1).topk(2).values
-        assert text.lead == pytest.approx(float((top[:, 0] - top[:, 1]).min()), abs=TOLERANCE)
-    assert all(draft.lead == 0 for draft in scored)
+        assert np.allclose(text.leads, (top[:, 0] - top[:, 1]).numpy(), atol=TOLERANCE)
+    assert all(draft.leads is None for draft in scored)
 
 
 @torch.inference_mode()
@@ -141,7 +172,7 @@ def test_drafts_with_words_missing_or_too_many_take_few_passes():
             (verified,), _ = decoding.verify(calls, memory.select(row), [draft], [LIMIT], bias)
             assert verified.ids == truth
             passes.append(calls.count)
-        assert max(passes) <= 8, passes
+        assert max(passes) <= 10, passes
 
 
 def margin_at_difference(decoder, memory, bias, row, one, other):

@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 
 from ocrformer.config import ModelConfig
+from ocrformer.hardware import fast_bfloat16
 from ocrformer.model import strip
 from ocrformer.model.frozen import frozen
+from ocrformer.model.packed import PackedLinear, pack
 from tests.conftest import TINY, tiny_bundle
 from tests.test_model import lines
 
@@ -64,3 +67,22 @@ def test_a_neighbour_on_the_strip_is_not_seen(bundle):
     line, others = lines([64], 64, seed=1), [lines([32, 30], 32, seed=seed) for seed in (2, 3)]
     one, two = [strip.encode(network, [other, line, other])[1] for other in others]
     assert torch.equal(one.memory, two.memory) and torch.equal(one.ctc, two.ctc)
+
+
+@pytest.mark.skipif(not fast_bfloat16(torch.device("cpu")), reason="no fast bfloat16 here")
+@torch.inference_mode()
+def test_packed_weights_give_the_same_bits():
+    torch.manual_seed(5)
+    layers = nn.Sequential(nn.Linear(192, 768), nn.GELU(), nn.Linear(768, 41, bias=False)).bfloat16()
+    inputs = [torch.randn(rows, 192).bfloat16() for rows in (1, 24, 1000)]
+    plain = [layers(x) for x in inputs]
+    pack(layers)
+    assert isinstance(layers[0], PackedLinear) and isinstance(layers[2], PackedLinear)
+    assert all(torch.equal(layers(x), was) for x, was in zip(inputs, plain, strict=True))
+    assert torch.equal(layers(inputs[2].view(10, 100, 192)), plain[2].view(10, 100, 41))
+
+
+def test_only_linear_layers_in_bfloat16_are_packed():
+    module = nn.ModuleDict({"one": nn.Linear(8, 8), "other": nn.LayerNorm(8)})
+    pack(module)
+    assert isinstance(module["one"], nn.Linear)

@@ -32,7 +32,7 @@ def as_prepared(lines: Iterable[Pixels], height: int) -> list[Pixels]:
 
 
 def padded_width(width: int) -> int:
-    """The width that a line is padded to, a function of its own width alone, at most an eighth more.
+    """The width that a line is padded to, a function of its own width alone: an eighth more or 15 pixels, at most.
 
     Lines are batched only with lines of equal padded width: what a line meets in the network, and with it every
     rounding error, is then the same in any batch.
@@ -64,7 +64,7 @@ def bunches(lines: Sequence[Pixels], pixels: int, workers: int) -> list[list[Gro
     Args:
         lines: Prepared lines.
         pixels: Columns of a bunch at most, but for its last line.
-        workers: The number of bunches is a multiple of this, so that all have work to the end.
+        workers: Where there are lines enough, the number of bunches is a multiple of this: all have work to the end.
     """
     widths = [padded_width(line.shape[1]) for line in lines]
     total = sum(widths)

@@ -21,7 +21,7 @@ from ocrformer.model.attention import KVCache, Packing
 from ocrformer.model.decoder import Decoder, Memory
 
 _MAX_PASSES = 16
-"""Verification passes before a line is decoded anew, step by step."""
+"""Verification passes before a line is decoded anew, step by step, or given up where there are margins."""
 _STEP = 8
 """Passes cover multiples of so many tokens a line, and later ones powers of two of lines: each new shape of a matrix
 costs a CPU a new kernel, whose making takes longer than the arithmetic."""
@@ -37,7 +37,7 @@ class Hypothesis:
         ids: Character ids, without BOS and EOS.
         log_probs: Decoder log-probability of each id and of EOS after them, (len(ids) + 1,); without the EOS where
             the line was cut at its limit.
-        leads: By how much, in nats, each of them was more probable than any other, where that is known.
+        leads: By how much, in nats, the first of them were more probable than any other, as far as that was asked.
     """
 
     ids: list[int]
@@ -138,14 +138,14 @@ def verify(
     Args:
         decoder: In eval mode.
         memory: Of B lines.
-        drafts: A guess for each line; it decides the speed, never the result.
+        drafts: A guess for each line; without margins and tails it decides the speed, never the result.
         limits: Most tokens of each line, EOS included.
         bias: From `constraint`.
         margins: For each line the log-probability that a text must have over its draft's to be of use. A line whose
             text falls short of that, or takes too many passes, is given up and keeps its draft. Without margins every
             line is decoded to its end.
         tails: For each line the log-probabilities of the tokens at its draft's end that need no look if all before
-            them are right, EOS included; the scored drafts are without them.
+            them are right, EOS included; the scored drafts are without them. Not together with margins.
 
     Returns:
         The lines as decoded, and the drafts as the decoder scores them.

@@ -33,7 +33,8 @@ class Draft:
     Args:
         draft: A guess of the ids.
         tail: Log-probabilities of so many tokens at its end, EOS included, that are known to be right if all before
-            them are; they are not asked about unless one before them is corrected.
+            them are; they are not asked about unless one before them is corrected. Fewer than there are tokens, and
+            the whole is within the limit.
 
     Attributes:
         done: Ids accepted so far.

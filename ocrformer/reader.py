@@ -27,7 +27,7 @@ from ocrformer.model.network import Bundle, WeightsError
 from ocrformer.onnx_encoder import choose_encoder
 from ocrformer.picture_list import pictures
 from ocrformer.reading import Placed, Reading, joined, tidied, verdict
-from ocrformer.recogniser import Encoder, Recogniser
+from ocrformer.recogniser import Encode, Recogniser
 from ocrformer.second_look import second_looks
 from ocrformer.workers import Workers
 
@@ -60,7 +60,7 @@ class OCRformer:
         bundle: Bundle,
         name: str = "unnamed",
         path: Path | None = None,
-        encoder: Encoder | None = None,
+        encoder: Encode | None = None,
         *,
         plain: bool = False,
     ) -> None:

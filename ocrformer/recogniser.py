@@ -27,7 +27,7 @@ from ocrformer.model.strip import Batch
 from ocrformer.reading import Reading
 from ocrformer.repeats import alike, recounted
 
-Encoder = Callable[[Sequence[Batch]], list[Encoded]]
+Encode = Callable[[Sequence[Batch]], list[Encoded]]
 """Batches of prepared lines to what is known of them, line by line in the same order, in as many parts as it likes."""
 
 _SURE = math.log(0.8)
@@ -70,7 +70,7 @@ class Recogniser:
         plain: float32 throughout, whatever the processor does faster.
     """
 
-    def __init__(self, bundle: Bundle, encoder: Encoder | None = None, *, plain: bool = False) -> None:
+    def __init__(self, bundle: Bundle, encoder: Encode | None = None, *, plain: bool = False) -> None:
         self.charset = bundle.charset
         self._alike = alike(bundle.charset)
         self.device = next(bundle.network.parameters()).device
@@ -78,7 +78,7 @@ class Recogniser:
         self.precision = torch.bfloat16 if by_torch and fast_bfloat16(self.device) else torch.float32
         self.eight_bits = by_torch and fast_eight_bits(self.device)
         self.frozen = frozen(bundle.network, self.precision, eight_bits=self.eight_bits)
-        self.encode: Encoder = encoder or partial(strip.encode, self.frozen)
+        self.encode: Encode = encoder or partial(strip.encode, self.frozen)
         self._judge = judge(self.frozen.decoder, self.precision)
         if packs_weights(self.device):
             pack(self.frozen)
@@ -153,7 +153,7 @@ class Recogniser:
             return [beam(decoder, exact.select(row[None]), limits[row], bias, width=options.beam_width) for row in rows]
         if options.mode == "draft":
             return self._verified(memory, drafts, limits, bias)
-        margins = [path.score - math.log1p(-math.exp(min(path.score, _SURE))) - _SLACK for path in paths]
+        margins = [path.score - math.log1p(-math.exp(path.score)) - _SLACK for path in paths]
         texts, scored = decoding.verify(self._judge, memory, drafts, limits, bias, margins=margins)
         texts = [recounted(text, draft, self._alike) for text, draft in zip(texts, drafts, strict=True)]
         return decoding.choose(texts, scored, paths, [question.log_probs for question in questions])
@@ -165,7 +165,8 @@ class Recogniser:
         decoder = self.frozen.decoder
         if self.precision == torch.float32:
             return decoding.verify(decoder, memory, drafts, limits, bias)[0]
-        texts, _ = decoding.verify(self._judge, memory, drafts, limits, bias, margins=[-math.inf] * len(drafts))
+        never = [-math.inf] * len(drafts)  # given up for its score; what takes too many passes is decoded exactly
+        texts, _ = decoding.verify(self._judge, memory, drafts, limits, bias, margins=never)
         doubts = [_doubtful(text) for text in texts]
         doubtful = [i for i, count in enumerate(doubts) if count]
         if doubtful:

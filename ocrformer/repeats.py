@@ -65,7 +65,7 @@ def _runs(ids: Sequence[int]) -> list[_Run]:
 
 
 def _run(ids: Sequence[int], start: int, length: int) -> _Run:
-    """What stands at `start`, and how often; of several characters nothing unless it is repeated."""
+    """What stands at `start`, and how often; of several characters nothing unless it stands there three times."""
     unit = tuple(ids[start : start + length])
     ends = range(start + length, len(ids) + 1, length)
     others = sum(1 for _ in takewhile(lambda end: tuple(ids[end : end + length]) == unit, ends))

@@ -1,7 +1,7 @@
 """Other pictures of lines for a second reading.
 
-Wider where characters are crowded, softer and sharper in doubt, in the other polarity where ink may have been taken for
-paper.
+Wider where characters are crowded, softer (and narrower) and sharper in doubt, wider still where dots lead through a
+doubtful line, in the other polarity where ink may have been taken for paper.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _ROOM = 1.25  # times as much is made where there is less,
 _MOST = 1.6  # but a line is not widened by more than this, which makes letters of usual width strange
 _UNSURE = -0.1  # log-probability of a character; 4 % of receipt lines and 1 % of book lines lie below it
 _BLUR, _NARROWER = 1.0, 0.85  # what takes grain, dots and smears off the letters: pixels and share of the width
-_LEADER = 4  # times the same character: dots that lead to a page number or a price, finer than the network's columns,
-_LEADERS = 1.3, 1.6  # which smear over the words beside them; so much wider they are counted
+_DOTS = 4  # times the same character: a leader to a page number or a price, whose dots smear over the words beside it
+_FOR_DOTS = 1.3, 1.6  # so much wider they are counted
 _DENSE = 0.35  # share of ink from which paper may have been taken for it: heavy type, tightly cut; few lines have 0.3
 _INK = (PAPER + 255) // 2
 _EDGES = ImageFilter.UnsharpMask(radius=2, percent=150, threshold=0)  # what brings letters out of blur and backdrops
@@ -45,8 +45,8 @@ def second_looks(line: Pixels, texts: Sequence[str], sureness: float) -> list[Pi
     if texts and sureness < _UNSURE:
         looks.append(_scaled(picture.filter(ImageFilter.GaussianBlur(_BLUR)), _NARROWER))
         looks.append(np.asarray(picture.filter(_EDGES)))
-        if _longest_run(texts) >= _LEADER:
-            looks += [_scaled(picture, share) for share in _LEADERS]
+        if _longest_run(texts) >= _DOTS:
+            looks += [_scaled(picture, share) for share in _FOR_DOTS]
     return looks
 
 

@@ -105,18 +105,21 @@ class Batcher:
             self._reading += len(batch)
             try:
                 results = await self._read(pictures, options)
+                self._answer(batch, results, started)
             except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
                 await self._without(batch, error)
                 continue
             finally:
                 self._reading -= len(batch)
                 self._changed.set()
-            spent = time.perf_counter() - started
-            self._rate = 0.8 * self._rate + 0.2 * len(batch) / max(spent, 1e-6)
-            self._observe(len(batch), started - batch[0].since, spent)
-            for one, result in zip(batch, results, strict=True):
-                if not one.result.done():
-                    one.result.set_result(result)
+
+    def _answer(self, batch: list[_Waiting], results: list[Result], started: float) -> None:
+        spent = time.perf_counter() - started
+        self._rate = 0.8 * self._rate + 0.2 * len(batch) / max(spent, 1e-6)
+        self._observe(len(batch), started - batch[0].since, spent)
+        for one, result in zip(batch, results, strict=True):
+            if not one.result.done():
+                one.result.set_result(result)
 
     async def _without(self, batch: list[_Waiting], error: Exception) -> None:
         """Answer a batch that failed: each line alone, so that only the faulty one's caller hears of the error."""

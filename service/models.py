@@ -1,6 +1,7 @@
 """Processes that each decode and read pictures on one core: the interpreter that answers does not hold them up.
 
-A picture that brings its decoder down takes one of them with it, and no other picture.
+A picture that brings its decoder down takes one of them with it, and no other picture. On a GPU or a single core the
+service itself reads, in threads, and falls with it.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Models:
         seconds: Time for a batch; lines that are not begun by then are not read, as nobody waits for them any more.
     """
 
-    def __init__(self, reader: OCRformer, runtime: str, count: int, max_pixels: int, seconds: float) -> None:
+    def __init__(self, reader: OCRformer, *, runtime: str, count: int, max_pixels: int, seconds: float) -> None:
         self._max_pixels, self._seconds = max_pixels, seconds
         self._source = (str(reader.path), str(reader.device), runtime)
         self._read: Callable[..., list[Result]] = _read
@@ -119,7 +120,8 @@ class Models:
         """Whether there is a process again."""
         try:
             (self._places[place],) = await asyncio.get_running_loop().run_in_executor(None, self._start, 1)
-        except BrokenProcessPool:
+        except (BrokenProcessPool, OSError):  # it died at once, or the system gave none
+            logger.exception("a model process cannot be started")
             self._broken.add(place)
         else:
             self._broken.discard(place)

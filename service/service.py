@@ -66,7 +66,13 @@ class TextLines:
         # on a GPU two batches at a time: pictures of one are decoded while the other is read
         parallel = max(1, cores() // SETTINGS.workers) if self.reader.device.type == "cpu" else 2
         self.viewer = ThreadPoolExecutor(1, thread_name_prefix="attention")
-        self.models = Models(self.reader, SETTINGS.runtime, parallel, SETTINGS.max_pixels, SETTINGS.timeout)
+        self.models = Models(
+            self.reader,
+            runtime=SETTINGS.runtime,
+            count=parallel,
+            max_pixels=SETTINGS.max_pixels,
+            seconds=SETTINGS.timeout,
+        )
         self.batcher = Batcher(
             self.models.read,
             parallel=parallel,
@@ -150,7 +156,7 @@ class TextLines:
     async def finish(self) -> None:
         """Answer what is in flight."""
         await self.batcher.close()
-        self.viewer.shutdown()
+        self.viewer.shutdown(wait=False, cancel_futures=True)  # a picture that never ends must not keep us
         self.models.shutdown()
 
 

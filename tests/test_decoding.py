@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from ocrformer.beam import beam
 from ocrformer.charset import BLANK, EOS, SPECIALS, Charset
 from ocrformer.decoding import Hypothesis
 from ocrformer.model.decoder import Decoder
+from ocrformer.recogniser import Recogniser
 from ocrformer.repeats import alike, recounted
-from tests.conftest import TINY
+from tests.conftest import TINY, tiny_bundle
 
 VOCABULARY = 40
 LIMIT = 24
@@ -206,15 +208,18 @@ def test_decoding_always_ends():
 
 
 @torch.inference_mode()
-def test_constraint_holds_in_every_mode():
-    decoder, memory = toy(5)
+def test_constraint_holds_for_every_search():
     allowed = [10, 11, 12]
     bias = decoding.constraint(VOCABULARY, allowed, of_ctc=False)
-    verified, _ = decoding.verify(decoder, memory, [[5, 10]] * 6, [LIMIT] * 6, bias)
-    stepwise = decoding.greedy(decoder, memory, [LIMIT] * 6, bias)
-    searched = beam(decoder, memory.select(torch.tensor([0])), LIMIT, bias)
-    for hypothesis in [*verified, *stepwise, searched]:
-        assert set(hypothesis.ids) <= set(allowed)
+    found = [set[int]() for _ in range(3)]
+    for seed in range(6):
+        decoder, memory = toy(seed)
+        verified, _ = decoding.verify(decoder, memory, [[5, 10]] * 6, [LIMIT] * 6, bias)
+        stepwise = decoding.greedy(decoder, memory, [LIMIT] * 6, bias)
+        searched = [beam(decoder, memory.select(torch.tensor([row])), LIMIT, bias) for row in range(6)]
+        for ids, hypotheses in zip(found, (verified, stepwise, searched), strict=True):
+            ids.update(*(hypothesis.ids for hypothesis in hypotheses))
+    assert found == [set(allowed)] * 3
 
 
 @torch.inference_mode()
@@ -339,3 +344,32 @@ def test_recounting_changes_counts_alone(repeats):
     told = recounted(hypothesis(ids), draft, alike(charset)).ids
     assert told in (ids, draft)
     assert recounted(hypothesis(told), draft, alike(charset)).ids == told
+
+
+@pytest.mark.parametrize("passes", [1, 16])
+@pytest.mark.parametrize("together", [1, 6])
+@torch.inference_mode()
+def test_drafts_verified_by_a_hasty_judge_are_still_greedy(together, passes, monkeypatch):
+    """`draft` where the processor has bfloat16: exact wherever the judge is not sure, whatever it made of the draft."""
+    monkeypatch.setattr(decoding, "_MAX_PASSES", passes)
+    rng = random.Random(7)
+    corrected = 0
+    for seed in range(8):
+        decoder, memory = toy(seed)
+        recogniser = Recogniser(tiny_bundle(seed=1), plain=True)
+        hasty = deepcopy(decoder)
+        hasty.norm.weight *= 1 + 0.02 * torch.randn(len(hasty.norm.weight))
+        recogniser.frozen.decoder, recogniser._judge, recogniser.precision = decoder, hasty, torch.bfloat16
+        bias = decoding.constraint(VOCABULARY, None, of_ctc=False)
+        limits = [rng.randint(1, LIMIT) for _ in range(6)]
+        truths = decoding.greedy(decoder, memory, limits, bias)
+        hurried = decoding.greedy(hasty, memory, limits, bias)
+        drafts = drafts_of(rng.choice(KINDS), [truth.ids for truth in truths], rng)
+        for start in range(0, 6, together):
+            rows = slice(start, start + together)
+            part = memory.select(torch.arange(6)[rows])
+            read = recogniser._verified(part, drafts[rows], limits[rows], bias)
+            assert [text.ids for text in read] == [truth.ids for truth in truths[rows]]
+            assert all(len(a.log_probs) == len(b.log_probs) for a, b in zip(read, truths[rows], strict=True))
+        corrected += sum(a.ids != b.ids for a, b in zip(hurried, truths, strict=True))
+    assert corrected  # the judge alone would have written something else

@@ -39,6 +39,10 @@ def test_the_network_itself_is_left_as_it_was(bundle):
     assert all(parameter.requires_grad for parameter in bundle.network.parameters())
 
 
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.0 if fast_bfloat16(torch.device("cpu")) else 0.05}
+"""What processors that multiply bfloat16 read on a strip has the bits that it has in a batch of its own."""
+
+
 def apart(encoded):
     """Memory, mask, CTC logits and frames of each line."""
     return zip(encoded.memory, encoded.mask, encoded.ctc, encoded.frames, strict=True)
@@ -49,7 +53,7 @@ def apart(encoded):
 @torch.inference_mode()
 def test_side_by_side_equals_each_batch_alone(rows, precision):
     bundle = tiny_bundle(ModelConfig(**TINY.to_dict() | {"rows": rows}))
-    network, tolerance = frozen(bundle.network, precision), 1e-4 if precision == torch.float32 else 0.05
+    network, tolerance = frozen(bundle.network, precision), TOLERANCE[precision]
     batches = [lines([200, 193], 208, seed=1), lines([64], 64, seed=2), lines([5, 16, 9], 16, seed=3)]
     batches += [lines([4000] * 3, 4096, seed=4), lines([31], 32, seed=5)]  # past the longest strip
     batches += [lines([300] * 40, 304, seed=6)]  # one and a half strips
@@ -83,6 +87,7 @@ def test_packed_weights_give_the_same_bits():
 
 
 def test_only_linear_layers_in_bfloat16_are_packed():
-    module = nn.ModuleDict({"one": nn.Linear(8, 8), "other": nn.LayerNorm(8)})
+    layers = [nn.Linear(8, 8), nn.Conv2d(8, 8, 1).bfloat16(), nn.LayerNorm(8).bfloat16()]
+    module = nn.ModuleList(layers)
     pack(module)
-    assert isinstance(module["one"], nn.Linear)
+    assert list(module) == layers

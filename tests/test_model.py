@@ -90,13 +90,15 @@ def test_attention_by_bfloat16_matrices_is_the_same_attention(masked, causal):
     torch.manual_seed(0)
     attention = MultiHeadAttention(128, 2)
     x, memory = torch.randn(3, 7, 128), torch.randn(3, 9, 128)
-    mask = torch.arange(9)[None] < torch.tensor([[9], [4], [1]]) if masked and not causal else None
-    mask = None if mask is None else mask[:, None, None]
+    mask = (torch.arange(9)[None] < torch.tensor([[9], [4], [1]]))[:, None, None] if masked else None
     with torch.no_grad():
         expected = attention(x, *attention.project(memory), mask=mask, causal=causal)
         attention.bfloat16()
         got = attention(x.bfloat16(), *attention.project(memory.bfloat16()), mask=mask, causal=causal)
+    explained, weights = attention.float().explained(x, *attention.project(memory), mask=mask, causal=causal)
     assert torch.allclose(expected, got.float(), atol=0.03)
+    assert torch.allclose(expected, explained, atol=0.03)  # its weights were rounded to bfloat16
+    assert not masked or weights[1, :, :, 4:].abs().max() == 0
 
 
 @given(st.integers(1, 300), st.sampled_from([1, 3]), st.integers(1, 90))

@@ -40,7 +40,7 @@ def test_models_read_what_the_reader_reads_and_outlive_a_death(tmp_path, count):
     contents = [as_png(np.random.default_rng(n).integers(0, 256, (32, 60 + n), dtype=np.uint8)) for n in range(5)]
     expected = [line.text for line in reader.read(contents)]
     pictures = [("bad.png", b"no picture"), *(("line.png", content) for content in contents)]
-    models = Models(reader, "torch", count, MAX_PIXELS, 60)
+    models = Models(reader, runtime="torch", count=count, max_pixels=MAX_PIXELS, seconds=60)
     first = model_processes()
     assert len(first) == (0 if count == 1 else count)
 
@@ -94,7 +94,7 @@ def test_a_picture_that_is_never_decoded_ends_its_process_alone(tmp_path):
     save(tmp_path / "tiny.safetensors", tiny_bundle(seed=2))
     reader = OCRformer.from_pretrained(tmp_path / "tiny.safetensors", "cpu")
     content = as_png(np.full((32, 60), 255, np.uint8))
-    models = Models(reader, "torch", 2, MAX_PIXELS, 60)
+    models = Models(reader, runtime="torch", count=2, max_pixels=MAX_PIXELS, seconds=60)
     models._read = stuck
     fault, line = asyncio.run(models.read([("endless.png", content), ("a.png", content)], DecodeOptions()))
     assert isinstance(fault, ImageError) and fault.code == "damaged" and isinstance(line, Line)
@@ -112,7 +112,7 @@ def test_a_picture_that_kills_its_process_harms_no_other(tmp_path):
     save(tmp_path / "tiny.safetensors", tiny_bundle(seed=2))
     reader = OCRformer.from_pretrained(tmp_path / "tiny.safetensors", "cpu")
     content = as_png(np.random.default_rng(0).integers(0, 256, (32, 60), dtype=np.uint8))
-    models = Models(reader, "torch", 2, MAX_PIXELS, 60)
+    models = Models(reader, runtime="torch", count=2, max_pixels=MAX_PIXELS, seconds=60)
     models._read = deadly
 
     async def beside_each_other():
@@ -130,13 +130,20 @@ def test_a_picture_that_kills_its_process_harms_no_other(tmp_path):
     models.shutdown()
 
 
-def test_no_picture_is_blamed_where_no_process_can_be_started(tmp_path, monkeypatch):
+@pytest.mark.parametrize("reason", [BrokenProcessPool(), OSError("Resource temporarily unavailable")])
+def test_no_picture_is_blamed_where_no_process_can_be_started(reason, tmp_path, monkeypatch):
     save(tmp_path / "tiny.safetensors", tiny_bundle(seed=2))
-    models = Models(OCRformer.from_pretrained(tmp_path / "tiny.safetensors", "cpu"), "torch", 2, MAX_PIXELS, 60)
+    models = Models(
+        OCRformer.from_pretrained(tmp_path / "tiny.safetensors", "cpu"),
+        runtime="torch",
+        count=2,
+        max_pixels=MAX_PIXELS,
+        seconds=60,
+    )
     content = as_png(np.full((32, 60), 255, np.uint8))
 
     def no_memory(count):
-        raise BrokenProcessPool
+        raise reason
 
     async def scenario():
         with monkeypatch.context() as patch:
@@ -166,7 +173,8 @@ import time
 from ocrformer import OCRformer
 from service.models import Models
 if __name__ == "__main__":
-    models = Models(OCRformer.from_pretrained({str(tmp_path / "tiny.safetensors")!r}, "cpu"), "torch", 2, 10**6, 60)
+    reader = OCRformer.from_pretrained({str(tmp_path / "tiny.safetensors")!r}, "cpu")
+    models = Models(reader, runtime="torch", count=2, max_pixels=10**6, seconds=60)
     print("ready", flush=True)
     time.sleep(60)
 """

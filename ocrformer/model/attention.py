@@ -179,8 +179,9 @@ class MultiHeadAttention(nn.Module):
 def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, causal: bool) -> Tensor:
     """softmax(Q K^T / sqrt(d_k)) V; mask and causal as in `MultiHeadAttention.forward`."""
     by_matrices = query.device.type == "cpu" and query.dtype == torch.bfloat16
-    if causal and (by_matrices or query.shape[2] != keys.shape[2]):
-        mask, causal = _causal_mask(query.shape[2], keys.shape[2], query.device), False
+    if causal and (by_matrices or mask is not None or query.shape[2] != keys.shape[2]):
+        before = _causal_mask(query.shape[2], keys.shape[2], query.device)
+        mask, causal = before if mask is None else mask & before, False
     if by_matrices:
         return _attend_by_matrices(query, keys, values, mask)
     return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, is_causal=causal)

@@ -46,11 +46,13 @@ class Recipe:
         steps: Optimiser steps.
         learning_rate: Peak.
         replay: Share of replayed synthetic lines.
+        pixels: Columns of pixels in a batch.
     """
 
     steps: int
     learning_rate: float
     replay: float
+    pixels: int = 10_240
 
     @classmethod
     def by_size(cls, lines: int, steps: int = 0) -> Recipe:
@@ -218,7 +220,7 @@ def train(task: Task, material: Material, recipe: Recipe) -> Path:
         logger=pl.loggers.CSVLogger(log, name=""),
         callbacks=[LineProgress(), Averaging(decay=0.995), KeepBest(best)],
     )
-    data = FinetuneData(material, recipe, task, Buckets(pixels=10240))
+    data = FinetuneData(material, recipe, task, Buckets(pixels=recipe.pixels))
     with ending_as_asked():
         trainer.validate(module, datamodule=data, verbose=False)
         trainer.fit(module, datamodule=data)

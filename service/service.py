@@ -10,23 +10,20 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning OpenMP threads s
 if _tcmalloc := find_library("tcmalloc_minimal"):  # where it is installed, the processes that read are a twelfth faster
     os.environ.setdefault("LD_PRELOAD", _tcmalloc)
 
-import asyncio
 import sys
 import time
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import bentoml
 import torch
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
-from ocrformer import ImageError, Line, OCRformer
+from ocrformer import OCRformer
 from ocrformer.charset import CharsetError
 from ocrformer.workers import cores
-from service.answers import ErrorAnswer, ReadAnswer, image_answer
+from service.answers import ErrorAnswer, ReadAnswer
 from service.batcher import Batcher, BusyError
 from service.guard import Guard, RequestError, while_connected
 from service.logs import write_json_lines
@@ -34,7 +31,8 @@ from service.metrics import Metrics
 from service.models import Models
 from service.settings import Settings
 from service.uploads import Upload, parse
-from service.web import RawRequest, facts, refuse, shown, site, status_of
+from service.viewer import Viewer
+from service.web import RawRequest, answered, facts, refuse, site
 
 try:
     SETTINGS = Settings.from_environment()
@@ -65,7 +63,7 @@ class TextLines:
         facts(self.reader)  # the checksum of what was loaded, whatever becomes of the file
         # on a GPU two batches at a time: pictures of one are decoded while the other is read
         parallel = max(1, cores() // SETTINGS.workers) if self.reader.device.type == "cpu" else 2
-        self.viewer = ThreadPoolExecutor(1, thread_name_prefix="attention")
+        self.viewer = Viewer(self.reader, SETTINGS.max_pixels)
         self.models = Models(
             self.reader,
             runtime=SETTINGS.runtime,
@@ -119,18 +117,10 @@ class TextLines:
             raise RequestError(429, "busy", str(busy), {"Retry-After": str(busy.retry_after)}) from None
 
     async def _attention(self, request: Request, upload: Upload) -> Response:
-        ((name, data),) = upload.images
         self._check(upload)
-        loop = asyncio.get_running_loop()
-        try:
-            prepare = partial(self.reader.prepare, data, name=name, max_pixels=SETTINGS.max_pixels)
-            line = await loop.run_in_executor(self.viewer, prepare)
-            attend = partial(self.reader.attend_prepared, line, upload.options, name=name)
-            seen = await loop.run_in_executor(self.viewer, attend)
-        except ImageError as error:
-            raise RequestError(413 if error.code == "too_large" else 400, error.code, str(error)) from None
+        response = await self.viewer.show(upload, request.headers.get("accept", ""))
         METRICS.attended()
-        return await loop.run_in_executor(self.viewer, shown, seen, request.headers.get("accept", ""), upload.view)
+        return response
 
     async def _answer(self, request: Request, upload: Upload) -> Response:
         self._check(upload)
@@ -138,12 +128,7 @@ class TextLines:
         results = await self.batcher.read(upload.images, upload.options)
         spent = 1000 * (time.perf_counter() - started)
         METRICS.results(results)
-        if upload.plain and status_of(results) == 200:
-            return PlainTextResponse("".join(f"{r.text if isinstance(r, Line) else ''}\n" for r in results))
-        make = partial(image_answer, characters=upload.characters, min_confidence=upload.min_confidence)
-        images = [make(name, result, spent) for (name, _), result in zip(upload.images, results, strict=True)]
-        answer = ReadAnswer(images=images, model=self.reader.name, request_id=request.state.request_id)
-        return Response(answer.model_dump_json(), status_of(results), media_type="application/json")
+        return answered(upload, results, spent, model=self.reader.name, request_id=request.state.request_id)
 
     def _check(self, upload: Upload) -> None:
         try:
@@ -156,7 +141,7 @@ class TextLines:
     async def finish(self) -> None:
         """Answer what is in flight."""
         await self.batcher.close()
-        self.viewer.shutdown(wait=False, cancel_futures=True)  # a picture that never ends must not keep us
+        self.viewer.close()
         self.models.shutdown()
 
 

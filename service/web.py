@@ -1,11 +1,10 @@
-"""Between BentoML and Starlette: the request as it is, the page, the documentation, the model's facts."""
+"""Between BentoML and Starlette: the request as it is, answers, the page, the documentation, the model's facts."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,14 +13,15 @@ import bentoml
 from pydantic import PrivateAttr
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from ocrformer import Attention, ImageError, Line, OCRformer, __version__, attention_pictures
-from service.answers import ErrorAnswer, Fault, ModelAnswer, preferred
+from ocrformer import ImageError, Line, OCRformer, __version__
+from service.answers import ErrorAnswer, Fault, ModelAnswer, ReadAnswer, image_answer
 from service.guard import RequestError
 from service.openapi import description
+from service.uploads import Upload
 
 _PAGE = Path(__file__).parent / "page"
 _SWAGGER = Path(str(files("bentoml"))) / "_internal" / "server" / "static_content"
@@ -46,28 +46,6 @@ class RawRequest(bentoml.IODescriptor):
         return raw
 
 
-def shown(attention: Attention, accept: str, view: str) -> Response:
-    """Attention as what the client accepts: a sheet (PNG), an animation (GIF), a page (HTML) or values (JSON).
-
-    Args:
-        attention: Of one line.
-        accept: Header of the request.
-        view: One of `VIEWS`, for sheets and animations.
-    """
-    kind = preferred(accept, ("image/png", "image/gif", "text/html", "application/json"))
-    if kind == "image/gif":
-        return Response(attention_pictures.animation(attention, view=view), media_type="image/gif")
-    if kind == "text/html":
-        # the page has its own script inside: it may run here, and nothing else may
-        policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
-        return HTMLResponse(attention_pictures.page(attention), headers={"Content-Security-Policy": policy})
-    if kind == "application/json":
-        return JSONResponse(attention_pictures.as_data(attention))
-    buffer = io.BytesIO()
-    attention_pictures.sheet(attention, view=view).save(buffer, "PNG")
-    return Response(buffer.getvalue(), media_type="image/png")
-
-
 def refuse(request: Request, refusal: RequestError) -> Response:
     """The answer to a request that is refused as a whole."""
     fault = Fault(code=refusal.code, message=refusal.message)
@@ -81,6 +59,27 @@ def status_of(results: Sequence[Line | ImageError]) -> int:
     if len(faults) < len(results):
         return 200
     return 413 if all(fault.code == "too_large" for fault in faults) else 400
+
+
+def answered(
+    upload: Upload, results: Sequence[Line | ImageError], milliseconds: float, *, model: str, request_id: str
+) -> Response:
+    """The answer to a request whose images were read, each or not, as its client accepts it.
+
+    Args:
+        upload: The request.
+        results: Of its images, in order.
+        milliseconds: That they took.
+        model: Name of the model.
+        request_id: Of the request.
+    """
+    status = status_of(results)
+    if upload.plain and status == 200:
+        return PlainTextResponse("".join(f"{r.text if isinstance(r, Line) else ''}\n" for r in results))
+    make = partial(image_answer, characters=upload.characters, min_confidence=upload.min_confidence)
+    images = [make(name, result, milliseconds) for (name, _), result in zip(upload.images, results, strict=True)]
+    answer = ReadAnswer(images=images, model=model, request_id=request_id)
+    return Response(answer.model_dump_json(), status, media_type="application/json")
 
 
 def site(*, with_key: bool) -> Starlette:

@@ -104,7 +104,7 @@ class RayTranscriber:
             signal.signal(signal.SIGTERM, asked)
         cores = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
         self.actors = actors or cores
-        if self.actors > cores:
+        if not cores or self.actors > cores:
             self.close()
             raise ClusterError(f"{self.actors} readers need a core each, but the cluster has {cores}: fewer --actors")
 

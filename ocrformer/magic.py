@@ -7,6 +7,10 @@ import re
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"GIF8", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP")
 
 
+_SCAN = re.compile(rb"\xff\xda\0[\x08\x0a\x0c\x0e]")
+"""Start of a scan of one to four components, with the length that it then has: what follows a picture (a film, for
+instance) holds the marker alone once in 64 KB."""
+
 ENDINGS = tuple(".png .jpg .jpeg .tif .tiff .bmp .webp .gif .jp2 .avif .heic .pbm .pgm .ppm".split())
 """How names of pictures end, where content does not decide."""
 
@@ -21,7 +25,7 @@ def looks_like_image(head: bytes) -> bool:
 
 def scans(data: bytes) -> int:
     """How many passes a JPEG makes over its picture (0 if it is none): each takes as long as a whole ordinary one."""
-    return data.count(b"\xff\xda") if data.startswith(b"\xff\xd8\xff") else 0
+    return len(_SCAN.findall(data)) if data.startswith(b"\xff\xd8\xff") else 0
 
 
 def is_heic(head: bytes) -> bool:

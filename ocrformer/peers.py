@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+
+logger = logging.getLogger(__name__)
 
 LineReader = Callable[[Sequence[Path]], list[str]]
 """Image files of one line each to texts, in order."""
@@ -21,7 +24,7 @@ class PeerError(RuntimeError):
 
 
 def installed(threads: int, language: str = "eng") -> dict[str, LineReader]:
-    """The peers at hand, by name.
+    """The peers at hand, by name; one that cannot be started is left out, with a warning.
 
     Args:
         threads: Cores that each may use.
@@ -31,7 +34,10 @@ def installed(threads: int, language: str = "eng") -> dict[str, LineReader]:
     if shutil.which("tesseract"):
         found[f"tesseract ({language})"] = lambda paths: tesseract(paths, threads, language)
     if importlib.util.find_spec("rapidocr"):
-        found["rapidocr"] = rapidocr(threads)
+        try:
+            found["rapidocr"] = rapidocr(threads)
+        except Exception as error:  # noqa: BLE001 - without onnxruntime, or offline before its models are there
+            logger.warning("rapidocr is left out: %s", error)
     return found
 
 
@@ -86,6 +92,9 @@ def rapidocr(threads: int, batch: int = 32) -> LineReader:
 
     def read(paths: Sequence[Path]) -> list[str]:
         pictures = [cv2.imread(str(path), cv2.IMREAD_COLOR) for path in paths]
+        unread = [str(path) for path, picture in zip(paths, pictures, strict=True) if picture is None]
+        if unread:
+            raise PeerError(f"{unread[0]}: no picture to OpenCV")
         return list(recogniser(TextRecInput(img=pictures)).txts)
 
     return read

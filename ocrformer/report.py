@@ -38,6 +38,8 @@ class Report:
         self._kept: list[tuple[float, int, dict[str, Any]]] = []
         self._rows_seen = self._items = self._items_before = self._first_new = 0
         self._before = Summary()
+        self._earlier: set[str] = set()  # pictures of an earlier run's page,
+        self._again: set[str] = set()  # and those of them that were read again
 
     def add(self, results: Sequence[Result]) -> None:
         """Take lines that are more doubtful than those kept."""
@@ -45,6 +47,7 @@ class Report:
         for result in results:
             for row, line in zip(result.rows, result.lines, strict=True):
                 self._rows_seen += 1
+                self._again |= {_picture(row.file)} & self._earlier
                 certainty = row.line.confidence if row.line else -1.0
                 entry = (-certainty, next(self._count))
                 if len(self._kept) < self.most:
@@ -68,6 +71,7 @@ class Report:
         except (ValueError, TypeError, LookupError, OSError):
             raise OutputError(f"{page}: is no report to go on with; name another file, or --overwrite it") from None
         self._kept, self._first_new = kept, len(kept)
+        self._earlier = {_picture(record["file"]) for _, _, record in kept}
         heapq.heapify(self._kept)
 
     def lacking(self, finished: int) -> int:
@@ -76,13 +80,11 @@ class Report:
 
     def page(self, summary: Summary, lacking: int = 0) -> str:
         """The page, most doubtful lines first; `lacking` files are known to be missing."""
-        again = {record["file"] for _, number, record in self._kept if number >= self._first_new}
-        kept = [one for one in self._kept if one[1] >= self._first_new or one[2]["file"] not in again]
+        kept = [one for one in self._kept if not self._is_stale(one)]
         rows = [record for _, _, record in sorted(kept, key=lambda one: (-one[0], one[1]))]
-        stale = [record for _, number, record in self._kept if number < self._first_new and record["file"] in again]
-        files = {_PAGE.sub("", record["file"]) for record in stale}
+        stale = [one[2] for one in self._kept if self._is_stale(one)]
         counts = {
-            "pictures": self._items - len(files),
+            "pictures": self._items - len({_picture(record["file"]) for record in stale}),
             "omitted": self._rows_seen - len(self._kept),
             "lacking": lacking,
         }
@@ -90,6 +92,11 @@ class Report:
         said = {"summary": total.counts if self._items_before else str(summary)}  # the rate is of one run
         parts = {"statuses": total.statuses, "confidence": total.confidence}
         return fill("report.html", said | counts | parts | {"rows": rows})
+
+    def _is_stale(self, kept: tuple[float, int, dict[str, Any]]) -> bool:
+        """Whether an earlier run's line is of a picture that was read again, with as many pages or others."""
+        _, number, record = kept
+        return number < self._first_new and _picture(record["file"]) in self._again
 
     def _record(self, row: Row, line: Pixels | None) -> dict[str, Any]:
         record = as_record(row)
@@ -101,3 +108,8 @@ class Report:
     def _from_here(self, file: Path) -> str:
         """How the page's folder names a file, whatever links lead to either."""
         return os.path.relpath(Path(os.path.realpath(file.parent)) / file.name, os.path.realpath(self.folder))
+
+
+def _picture(file: str) -> str:
+    """The picture that a row's file is, or is a page of."""
+    return _PAGE.sub("", file)

@@ -6,7 +6,6 @@ import json
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -136,15 +135,16 @@ class SidecarWriter:
         """Write each file under another name first, so that none is ever half there.
 
         The journals are told which files will come before it, to know them again after a kill, and what is done after
-        it. A file that cannot be written makes its image a failed one.
+        it. A file that cannot be written makes its image a failed one, and so does a journal that cannot.
         """
         documents = [self._documents(result) for result in results]
-        with suppress(OutputError):  # then the files cannot be written either, which says so
-            self._note((None, files, 0) for files in documents)
+        refused = self._note((None, files, 0) for files in documents)
         failed = [sum(row.error is not None for row in result.rows) for result in results]
         made = zip(results, documents, failed, strict=True)
         self._note(
-            (self._version(result.item), files, lost) for result, files, lost in made if self._put(result, files)
+            (self._version(result.item), files, lost)
+            for result, files, lost in made
+            if self._put(result, files, refused)
         )
 
     def _documents(self, result: Result) -> dict[str, str]:
@@ -156,10 +156,12 @@ class SidecarWriter:
             files = {self.target(result.item): rows} if rows[0].error is None or len(rows) > 1 else {}
         return {target: as_document(part, self.form, characters=self.characters) for target, part in files.items()}
 
-    def _put(self, result: Result, files: Mapping[str, str]) -> bool:
-        """Whether the files of an item could be written."""
+    def _put(self, result: Result, files: Mapping[str, str], refused: Mapping[Path, str]) -> bool:
+        """Whether the files of an item could be written; beside a journal that refuses notes none is."""
         try:
             for target, content in files.items():
+                if reason := refused.get(Path(target).parent / JOURNAL):
+                    raise OutputError(reason)
                 put(target, content)
             self._drop_stale(result, files)
         except OutputError as error:
@@ -187,11 +189,11 @@ class SidecarWriter:
                 f"{error.filename}: cannot remove what is of an older picture ({error.strerror})"
             ) from None
 
-    def _note(self, entries: Iterable[tuple[str | None, Mapping[str, str], int]]) -> None:
+    def _note(self, entries: Iterable[tuple[str | None, Mapping[str, str], int]]) -> dict[Path, str]:
         """Add versions of images, or None, their files and how many pages failed to the journals that lie beside these.
 
-        Raises:
-            OutputError: If there cannot be a journal.
+        Returns:
+            Journals that cannot be written, and why.
         """
         notes: dict[Path, str] = defaultdict(str)
         for version, files, failed in entries:
@@ -200,10 +202,17 @@ class SidecarWriter:
                 settings = json.dumps(self._settings if version else {})
                 note = f"[{version or 'null'}, {names}, {settings}, {failed}]\n"
                 notes[Path(next(iter(files))).parent / JOURNAL] += note
+        refused = {}
         for journal, lines in notes.items():
-            make_ready(str(journal))
-            with journal.open("a", encoding="utf-8") as file:
-                file.write(lines)
+            try:
+                make_ready(str(journal))
+                with journal.open("a", encoding="utf-8") as file:
+                    file.write(lines)
+            except OutputError as error:
+                refused[journal] = str(error)
+            except OSError as error:
+                refused[journal] = f"{journal}: cannot write there ({error.strerror or error})"
+        return refused
 
     def close(self) -> None:
         """Nothing comes last."""

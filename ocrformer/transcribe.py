@@ -58,6 +58,8 @@ def decode(item: Item, height: int) -> list[Decoded]:
     except ImageError as error:
         lost = f"; page {len(decoded) + 1} and those after it are lost" if decoded else ""
         decoded.append(Decoded(item.name, None, error=f"{error}{lost}"))
+    except MemoryError:
+        decoded.append(Decoded(item.name, None, error=f"{item.name}: larger than the memory that is left"))
     except (OSError, SourceError) as error:
         reason = f"{item.name}: cannot open file ({getattr(error, 'strerror', None) or error})"
         decoded.append(Decoded(item.name, None, error=reason, reached=False))

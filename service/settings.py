@@ -46,7 +46,7 @@ class Settings:
         """Settings as the environment has them.
 
         Raises:
-            ValueError: If a number is none, or the weights are not there, naming the variable.
+            ValueError: If a number is none, a text is blank, or the weights are not there, naming the variable.
         """
         environment = os.environ if environment is None else environment
         values: dict[str, str | int | float] = {}
@@ -62,7 +62,9 @@ class Settings:
 
 def _parse(name: str, text: str, kind: type) -> str | int | float:
     if kind is str:
-        return text.strip()  # of a key that was read from a file too, which ends with a new line
+        if not text.strip():  # a key that was read from an empty file must not open the service to everybody
+            raise ValueError(f"{name} is set, but blank")
+        return text.strip()  # a key that was read from a file ends with a new line
     try:
         number: int | float = kind(text)
     except ValueError:

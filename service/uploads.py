@@ -157,11 +157,8 @@ def _entry(number: int, entry: Any) -> tuple[str, bytes]:
         raise RequestError(400, "bad_json", f"image {number} is neither base64 text nor an object with name and data")
     unknown = sorted(set(entry) - {"name", "data"})
     if unknown or not isinstance(entry.get("name") or "", str):
-        raise RequestError(
-            400,
-            "bad_json",
-            f"image {number}: use name, a text, and data, not {[*unknown, 'a name of another kind'][0]}",
-        )
+        wrong = repr(unknown[0]) if unknown else "a name of another kind"
+        raise RequestError(400, "bad_json", f"image {number}: use name, a text, and data, not {wrong}")
     head, mark, rest = entry["data"].partition("base64,")
     data = rest if mark and head.startswith("data:") else entry["data"]
     try:

@@ -156,6 +156,10 @@ def test_command(reader, image, tmp_path):
         result = CliRunner().invoke(main, ["attend", str(tmp_path / "line.png"), "-o", str(out), *model])
         assert result.exit_code == 0, result.output
         assert out.stat().st_size > 500
+        again = CliRunner().invoke(main, ["attend", str(tmp_path / "line.png"), "-o", str(out), *model])
+        assert again.exit_code == 2 and "use --overwrite" in again.output
+    result = CliRunner().invoke(main, ["attend", str(tmp_path / "line.png"), "-o", str(out), "--overwrite", *model])
+    assert result.exit_code == 0
     wrong = [["out.bmp"], ["out.png", "--layer", "9"], ["out.html", "--layer", "0"], [str(tmp_path / "line.png")]]
     for arguments in wrong:
         result = CliRunner().invoke(main, ["attend", str(tmp_path / "line.png"), "-o", *arguments, *model])

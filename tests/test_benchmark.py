@@ -1,13 +1,14 @@
 """`ocrformer bench`: every figure that it promises is there and plausible."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
-from ocrformer import scaling
+from ocrformer import benchmark, peers, scaling
 from ocrformer.cli import main
 from ocrformer.model.network import save
 from ocrformer.reader import OCRformer
@@ -37,7 +38,7 @@ def figures(tmp_path_factory):
     return json.loads((folder / "bench.json").read_text()), (folder / "bench.md").read_text(), folder.name, folder
 
 
-def test_everyone_reads_the_same_lines(figures):
+def test_rates_are_in_order_and_in_the_table(figures):
     numbers, markdown, name, _ = figures
     rates = {rate["name"]: rate for rate in numbers["folders"][name]}
     assert {"ctc", "joint"} <= rates.keys()
@@ -80,3 +81,25 @@ def test_wrong_use_is_a_sentence(tmp_path):
     assert result.exit_code == 2 and "no labelled lines found" in result.output
     result = CliRunner().invoke(main, ["bench", "--data", "samples", "--scaling", str(tmp_path / "plot.doc")])
     assert result.exit_code == 2 and "draws .svg, .png or .pdf" in result.output
+
+
+def test_peers_that_cannot_start_or_read_are_left_out(monkeypatch, caplog):
+    def broken(threads):
+        raise ImportError("no onnxruntime")
+
+    monkeypatch.setattr(peers, "rapidocr", broken)
+    monkeypatch.setattr(peers.shutil, "which", lambda _: None)
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda _: object())
+    assert peers.installed(1) == {}
+    assert "rapidocr is left out: no onnxruntime" in caplog.text
+
+    def unable(paths):
+        raise peers.PeerError("no picture to it")
+
+    rates = benchmark.race({"we": lambda paths: ["a"], "they": unable}, [Path("a.png")], ["a"], 1)
+    assert [rate.name for rate in rates] == ["we"] and "they is left out: no picture to it" in caplog.text
+
+
+def test_pages_without_words_are_pages():
+    rows = [["level", "text"], ["1", ""], ["5", "one"], ["5", "line"], ["1", ""], ["1", ""], ["5", "last"]]
+    assert peers._pages("\n".join("\t".join(row) for row in rows)) == ["one line", "", "last"]

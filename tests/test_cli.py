@@ -230,13 +230,15 @@ def test_ctrl_c_is_130(ends, code):
         ("OCRFORMER_RUNTIME", "bogus", "bogus"),
         ("OCRFORMER_MODEL", "nope", "nope: no such weights file"),
         ("", "", "cannot listen on localhost, port"),
+        ("HOST", "a..b", "cannot listen on a..b, port"),
     ],
 )
 def test_a_server_that_cannot_work_is_not_begun(model, variable, value, says):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1] if not variable else 65000
         environment = os.environ | {"OCRFORMER_MODEL": str(model)} | ({variable: value} if variable else {})
-        command = [sys.executable, "-m", "ocrformer", "serve", "--host", "localhost", "--port", str(port)]
+        command = [sys.executable, "-m", "ocrformer", "serve", "--host", value if variable == "HOST" else "localhost"]
+        command += ["--port", str(port)]
         result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert result.returncode == 2 and says in result.stderr and "Traceback" not in result.stderr
 

@@ -415,3 +415,17 @@ def test_a_full_disk_behind_standard_output_is_one_sentence(command):
         program = [sys.executable, "-m", "ocrformer", *command]
         result = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, cwd=ROOT)
     assert result.returncode == 2 and result.stderr == "Error: cannot write the output (No space left on device)\n"
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2), (3, 2)])
+def test_a_resumed_report_shows_no_page_of_a_replaced_picture(read, before, after):
+    """However many pages a picture has now, it is counted once and shown as it is."""
+    options = ["-o", "rows.csv", "--resume", "--report", "page.html"]
+    for pages in (before, after):
+        several = [Image.new("L", (60 + pages, 20), 255) for _ in range(pages)]
+        several[0].save("x.tif", save_all=True, append_images=several[1:])
+        read("x.tif", *options, code=0)
+    page = data_of(Path("page.html").read_text("utf-8"))
+    names = ["x.tif"] if after == 1 else [f"x.tif#{number}" for number in range(1, after + 1)]
+    assert sorted(row["file"] for row in page["rows"]) == names
+    assert page["pictures"] == 1 and page["omitted"] == 0

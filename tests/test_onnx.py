@@ -51,6 +51,8 @@ def test_every_mode_reads_by_it(weights, mode):
 
 
 def test_a_place_that_cannot_be_written_is_said_before_the_work(weights, tmp_path):
+    result = CliRunner().invoke(main, ["export", "--model", "."])
+    assert result.exit_code == 2 and "Error: " in result.output
     result = CliRunner().invoke(main, ["export", "--model", str(weights), "-o", str(tmp_path)])
     assert result.exit_code == 2 and "is a folder; name a file in it" in result.output
     assert not list(tmp_path.parent.glob("*.part"))

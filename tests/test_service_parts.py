@@ -194,6 +194,7 @@ def test_base64_may_be_broken_into_lines():
         ({"files": files("a"), "params": [("mode", "psychic"), ("mode", "ctc")]}, 400, "bad_option"),
         ({"json": {"images": [{"data": "eA==", "mode": "ctc"}]}}, 400, "bad_json"),
         ({"json": {"images": [{"data": "eA==", "name": ["a"]}]}}, 400, "bad_json"),
+        ({"content": b'{"images":[{"data":"eA==","\\ud800":1}]}', "headers": JSON}, 400, "bad_json"),
         ({"json": {"images": ["data:image/png,abc"]}}, 400, "bad_base64"),
         ({"json": encoded(PNG) | {"charset": 5}}, 400, "bad_option"),
         ({"json": encoded(PNG) | {"charset": " "}}, 400, "bad_option"),
@@ -366,6 +367,8 @@ def test_settings_from_environment():
             Settings.from_environment({"OCRFORMER_QUEUE": wrong})
     with pytest.raises(ValueError, match="OCRFORMER_TIMEOUT must be positive and finite"):
         Settings.from_environment({"OCRFORMER_TIMEOUT": "1e400"})
+    with pytest.raises(ValueError, match="OCRFORMER_API_KEY is set, but blank"):
+        Settings.from_environment({"OCRFORMER_API_KEY": "\n"})
     with pytest.raises(ValueError, match="OCRFORMER_MODEL: /nope: no such weights file"):
         Settings.from_environment({"OCRFORMER_MODEL": "/nope"})
 

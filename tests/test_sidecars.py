@@ -122,6 +122,22 @@ def test_a_sidecar_that_cannot_be_written_is_a_row(tmp_path):
     assert (tmp_path / "out" / "a.png.txt").is_file()
 
 
+def test_a_journal_that_cannot_be_written_harms_no_other_folder(tmp_path):
+    for name in ("no/a.png", "yes/b.png"):
+        (tmp_path / name).parent.mkdir()
+        Image.new("L", (40, 20), 255).save(tmp_path / name)
+    (tmp_path / "no" / ".ocrformer.jsonl").mkdir()
+    items = list(find([str(tmp_path / "no"), str(tmp_path / "yes")]))
+    with ThreadPoolExecutor(1) as executor:
+        writer = SidecarWriter(None, "txt", resume=False)
+        for results in transcriber(executor).run(Windows(items, lambda _: False)):
+            writer.write(results)
+            (refused,), (read,) = (result.rows for result in results)
+    assert ".ocrformer.jsonl: is a folder" in refused.error and read.error is None
+    assert not (tmp_path / "no" / "a.png.txt").exists() and (tmp_path / "yes" / "b.png.txt").exists()
+    assert len((tmp_path / "yes" / ".ocrformer.jsonl").read_text().splitlines()) == 2  # will be, and is
+
+
 def test_members_of_one_name_have_no_file_each(tmp_path):
     writer = SidecarWriter(str(tmp_path / "out"), "txt", resume=False)
     first, again = (Item("a.zip/x.png", "a.zip/x.png", data=data) for data in (b"1", b"2"))

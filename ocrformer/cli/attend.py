@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ocrformer.cli.extras import apart, here
+from ocrformer.cli.extras import apart, here, unoccupied
 from ocrformer.config import MODES, VIEWS, DecodeOptions
 
 
@@ -21,7 +21,10 @@ from ocrformer.config import MODES, VIEWS, DecodeOptions
 @click.option("--model", default="default", show_default=True, metavar="FILE", help="Weights to read with.")
 @click.option("--mode", type=click.Choice(MODES), default=DecodeOptions.mode, show_default=True, help="How to decode.")
 @click.option("--device", help="cpu, cuda, ... [a GPU if there is one]")
-def attend(image: str, output: str, model: str, mode: str, device: str | None, **shown: Any) -> None:
+@click.option("--overwrite", is_flag=True, help="Replace the output file.")
+def attend(
+    image: str, output: str, model: str, mode: str, device: str | None, *, overwrite: bool, **shown: Any
+) -> None:
     """Show where the network looked for each character of IMAGE.
 
     A PNG is a still sheet, a GIF walks along the line, an HTML page answers the mouse and shows all three attentions:
@@ -35,12 +38,12 @@ def attend(image: str, output: str, model: str, mode: str, device: str | None, *
         raise click.UsageError("an HTML page shows all views; choose --view, --layer and --head for .png and .gif")
     from ocrformer import attention_pictures
     from ocrformer.image import ImageError
-    from ocrformer.output_files import make_ready, put
+    from ocrformer.output_files import put
     from ocrformer.reader import OCRformer
 
     try:
-        make_ready(here(output))
-        apart(output, image)
+        apart(here(output), image)
+        unoccupied(output, overwrite=overwrite)
         attention = OCRformer.from_pretrained(model, device).attend(image, DecodeOptions(mode=mode))
         if kind == ".png":
             buffer = io.BytesIO()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ocrformer.cli.extras import apart, called, need, plainly, unoccupied
+from ocrformer.cli.extras import apart, called, here, need, plainly, unoccupied
 from ocrformer.config import MODES, DecodeOptions
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **opti
         need("matplotlib", "dev")
         if Path(options["scaling"]).suffix not in (".svg", ".png", ".pdf"):
             raise click.UsageError(f"--scaling draws .svg, .png or .pdf, not {options['scaling']}")
+        here(options["scaling"])
     for target in filter(None, (options["as_json"], options["markdown"], options["scaling"])):
         apart(target, model, *places)
         unoccupied(target, like=".json .md .txt .svg .png .pdf")

@@ -26,11 +26,12 @@ def export(model: str, output: str | None, int8: bool, overwrite: bool) -> None:
     from ocrformer.reader import weights_path
 
     weights = weights_path(model)
+    network = load(weights).network
     target = Path(here(output)) if output else weights.with_suffix(".onnx")
     apart(str(target), str(weights))
     unoccupied(str(target), overwrite=overwrite)
     try:
-        write(load(weights).network, target, precision="int8" if int8 else "float32")
+        write(network, target, precision="int8" if int8 else "float32")
     except OSError as error:
         raise click.UsageError(f"{target}: cannot write there ({error.strerror or error})") from None
     click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")

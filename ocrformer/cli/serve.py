@@ -53,8 +53,9 @@ def _check(root: Path, environment: Mapping[str, str], host: str, port: int) -> 
         family, *_, (address, *_) = min(found, key=lambda one: one[0] != socket.AF_INET)
         socket.create_server((str(address), port), family=family).close()
         return str(address)
-    except OSError as error:
-        raise click.UsageError(f"cannot listen on {host}, port {port} ({error.strerror or error})") from None
+    except (OSError, UnicodeError) as error:  # the latter of a name that cannot be one: `a..b`
+        reason = getattr(error, "strerror", None) or error
+        raise click.UsageError(f"cannot listen on {host}, port {port} ({reason})") from None
 
 
 def _service() -> tuple[Path, str]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from xml.etree import ElementTree as ET
+
+import numpy as np
+from PIL import Image
 
 from ocrformer.image import ImageError, Pixels
 from ocrformer.sources import open_picture
@@ -136,9 +140,16 @@ def _page(image: Path) -> Pixels:
 def cut(image: Path, size: Size, box: Corners) -> Pixels:
     """The box of a page picture, which may be smaller or larger than the page for which the box was drawn.
 
+    It is kept, compressed: training draws lines of all pages in turn, and a page takes long to decode.
+
     Raises:
         ImageError: If the picture cannot be read or is of another shape than the page, or the box lies outside.
     """
+    return np.asarray(Image.open(io.BytesIO(_compressed(image, size, box))))
+
+
+@lru_cache(maxsize=100_000)
+def _compressed(image: Path, size: Size, box: Corners) -> bytes:
     page = _page(image)
     across, down = page.shape[1] / (size[0] or page.shape[1]), page.shape[0] / (size[1] or page.shape[0])
     if abs(across / down - 1) > _LIKE:
@@ -148,4 +159,6 @@ def cut(image: Path, size: Size, box: Corners) -> Pixels:
     part = page[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
     if not part.size:
         raise ImageError(f"{image}: the line {box} lies outside the picture", "not_a_line")
-    return part
+    buffer = io.BytesIO()
+    Image.fromarray(part).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -167,7 +168,7 @@ def folded_letters(written: Sequence[str]) -> tuple[str, list[set[int]]]:
     owners: list[set[int]] = []
     merged = True  # whether a hyphen must begin a new letter
     for owner, character in enumerate(written):
-        for letter in character.casefold().translate(_PLAIN):
+        for letter in unicodedata.normalize("NFC", character.casefold()).translate(_PLAIN):
             if letter == "-" and letters.endswith("-") and not merged:
                 owners[-1].add(owner)
                 merged = True

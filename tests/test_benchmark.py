@@ -96,7 +96,7 @@ def test_peers_that_cannot_start_or_read_are_left_out(monkeypatch, caplog):
     def unable(paths):
         raise peers.PeerError("no picture to it")
 
-    rates = benchmark.race({"we": lambda paths: ["a"], "they": unable}, [Path("a.png")], ["a"], 1)
+    rates = benchmark.race({"we": lambda _: ["a"], "they": unable}, [Path("a.png")], ["a"], 1)
     assert [rate.name for rate in rates] == ["we"] and "they is left out: no picture to it" in caplog.text
 
 

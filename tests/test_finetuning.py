@@ -1,7 +1,10 @@
 """Fine-tuning: what is gathered, how batches are mixed, and one run of seconds from lines to report."""
 
+import csv
 import json
 import os
+import shutil
+import string
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +15,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from fontTools.subset import Subsetter
+from fontTools.ttLib import TTFont
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from PIL import Image, ImageDraw, ImageFont
 
@@ -28,6 +33,7 @@ from ocrformer.training.lines import Key
 from ocrformer.training.material import Task, _divided, _is_korean, _own, gather
 from ocrformer.training.mixture import MixedSampler, Own, Real, to_mixed_batch
 from ocrformer.training.proof import _characters
+from ocrformer.training.tune import tune
 from tests.conftest import ROOT, TINY
 
 WORDS = (
@@ -150,7 +156,7 @@ def test_own_fonts_with_hangul_are_drawn_in_both_scripts(weights, fonts, tmp_pat
 
     def scripts(own, **more):
         mine = replace(task(weights, fonts, **more), fonts=["own"])
-        factory = _own(mine, bundle, bundle.charset, own, [face])
+        factory = _own(mine, bundle, set(), own)
         return [source.korean for source, _ in factory.voices]
 
     assert scripts([face]) == [False] and scripts([face, korean]) == [False, True]
@@ -243,8 +249,9 @@ def test_from_lines_to_report(weights, labelled, fonts, tmp_path):
     assert tuned.charset.missing("αβ") == [] and tuned.details["temperature"] == "1.5"
     assert not [key for key in tuned.details if key.startswith("CER")]  # those of the weights that it began with
     assert ("the one that it began with" in done.stdout) == (tuned.details["steps"] == "0")
-    judged = (output / "log").rglob("metrics.csv")
-    assert any("new/cer" in path.read_text() for path in judged)  # the weights of the last step
+    (judged,) = (output / "log").rglob("metrics.csv")
+    rows = csv.DictReader(judged.read_text().splitlines())
+    assert max(int(row["step"]) for row in rows if row["new/cer"]) > 0  # not only the weights at the start
     report = json.loads((output / "report.json").read_text("utf-8"))
     assert [r["data"] for r in report["reports"]][::2] == ["new lines", "own lines", "old lines"]
     assert {"α", "β"} <= set(report["new_characters"]) <= set("αβΑΒ")  # own texts are also set in capitals
@@ -256,6 +263,43 @@ def test_from_lines_to_report(weights, labelled, fonts, tmp_path):
         assert preview.width > 1000
     again = run(*options)
     assert again.returncode == 2 and "use --overwrite" in again.stderr
+
+
+def test_fonts_without_new_characters_are_named(weights, fonts, tmp_path, caplog):
+    """And neither drawn in nor reported on."""
+    font = TTFont(fonts / "DejaVuSerif.ttf")
+    subset = Subsetter()
+    subset.populate(text=string.printable)
+    subset.subset(font)
+    font.save(tmp_path / "few.ttf")
+    (tmp_path / "new.txt").write_text("alpha α and beta β", "utf-8")
+    named = [str(tmp_path / "few.ttf"), str(fonts / "DejaVuSans.ttf")]
+    task = Task(str(weights), text=[str(tmp_path / "new.txt")], fonts=named, general_fonts=[str(fonts)])
+    assert [Path(face.path).name for face in gather(task).own_faces] == ["DejaVuSans.ttf"]
+    assert "left out: few.ttf does not draw α β" in caplog.text
+    with pytest.raises(FontError, match="none of these fonts has all of α β"):
+        gather(replace(task, fonts=named[:1]))
+
+
+def test_only_labels_that_are_learnt_from_bring_characters(weights, labelled, fonts, caplog):
+    shutil.copy(labelled / "00.png", labelled / "control.png")
+    (labelled / "broken.png").write_bytes(b"\x89PNG")
+    with (labelled / "labels.tsv").open("a", encoding="utf-8") as table:
+        table.write("control.png\tbe\x07ll\nbroken.png\t№ 5\n")
+    material = gather(Task(str(weights), data=[str(labelled)], general_fonts=[str(fonts)]))
+    assert material.bundle.charset == material.before.charset
+    assert "left out: 1 labels with control characters" in caplog.text
+
+
+def test_pictures_that_are_learnt_from_are_not_replaced(weights, labelled, fonts):
+    (labelled / "00.png").rename(labelled / "preview.png")
+    table = labelled / "labels.tsv"
+    table.write_text(table.read_text("utf-8").replace("00.png", "preview.png"), "utf-8")
+    task = Task(str(weights), output=labelled, data=[str(labelled)], general_fonts=[str(fonts)])
+    with pytest.raises(FileExistsError, match=r"preview\.png exists"):
+        next(tune(task))
+    with pytest.raises(DatasetError, match=r"preview\.png: would replace a labelled picture"):
+        next(tune(replace(task, overwrite=True)))
 
 
 def test_the_readmes_example_on_receipts(real_lines, fonts, tmp_path):

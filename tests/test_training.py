@@ -137,12 +137,14 @@ def test_a_step_that_is_interrupted_is_done_to_its_end(tmp_path, fonts):
         (["--ckpt_path", "none.ckpt"], "none.ckpt"),
         (["--ckpt_path", "cut.ckpt"], "--ckpt_path: no checkpoint of such a run"),
         (["--ckpt_path", "empty.ckpt"], "--ckpt_path: no checkpoint of such a run"),
+        (["--ckpt_path", "other.ckpt"], "--ckpt_path: no checkpoint of such a run"),
     ],
 )
 def test_what_training_cannot_go_by_is_one_sentence(tmp_path, fonts, unbroken, options, said):
     checkpoint = next(iter(unbroken.rglob("last*.ckpt")))
     (tmp_path / "cut.ckpt").write_bytes(checkpoint.read_bytes()[:1000])
     (tmp_path / "empty.ckpt").write_bytes(b"")
+    torch.save({"a": 1}, tmp_path / "other.ckpt")
     placed = [str(tmp_path / option) if option.endswith(".ckpt") else option for option in options]
     result = train(tmp_path, fonts, *placed, "--data.validation_lines", "1")
     assert result.returncode == 2 and said in result.stderr, result.stderr[-2000:]

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ocrformer.config import OptionError
 from ocrformer.image import PAPER, load, prepare
 from ocrformer.training import degrade, ink, layouts, render
 from ocrformer.training.batches import Buckets, StepSampler, to_batch
@@ -221,3 +222,11 @@ def test_loose_crops_have_the_paper_that_was_drawn(faces):
         loose, close = tall.draw("Loose"), plain.draw("Loose")
         assert np.array_equal(loose[20:-30], close)
         assert tall.expected_height("Loose") == pytest.approx(plain.expected_height("Loose") + 50)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"widths": (12,), "shares": (1,)}, {"widths": (), "shares": ()}, {"widths": (64,), "shares": (0,)}]
+)
+def test_batches_that_no_line_can_fill_are_refused(wrong):
+    with pytest.raises(OptionError):
+        Buckets(**wrong)

@@ -147,6 +147,17 @@ def test_excluded_and_duplicate_fonts_are_left_out(fonts, tmp_path):
     assert len(load_faces([fonts / "DejaVuSans.ttf", copy], CHARSET)) == 1
 
 
+def test_of_fonts_that_look_alike_the_richer_one_is_kept(fonts, tmp_path):
+    font = TTFont(fonts / "DejaVuSans.ttf")
+    subset = Subsetter()
+    subset.populate(text=string.printable)
+    subset.subset(font)
+    font.save(tmp_path / "a-few.ttf")
+    (tmp_path / "b-all.ttf").write_bytes((fonts / "DejaVuSans.ttf").read_bytes())
+    (face,) = load_faces([tmp_path], CHARSET)
+    assert face.path.endswith("b-all.ttf") and "é" in face.characters
+
+
 def test_missing_and_broken_fonts(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such font"):
         find_font_files([tmp_path / "none"])

@@ -98,20 +98,22 @@ def _from_scratch(more: list[str], options: dict[str, Any]) -> None:
         run(["fit", "-c", options["config"], *given, *more])
     except (ArgumentError, MisconfigurationException) as error:
         raise click.UsageError(f"{' '.join(str(error).split())}; --print_config shows all options") from None
-    except (RuntimeError, EOFError, UnpicklingError) as error:
+    except (RuntimeError, EOFError, UnpicklingError, KeyError) as error:
         if not _of_checkpoint(error):
             raise
         raise click.UsageError(
             f"--ckpt_path: no checkpoint of such a run ({str(error).partition(chr(10))[0]})"
         ) from None
-    except (DatasetError, FontError, ImageError, OptionError, WeightsError, FileNotFoundError) as error:
+    except BrokenPipeError:  # nobody listens any more
+        raise
+    except (DatasetError, FontError, ImageError, OptionError, WeightsError, OSError) as error:
         raise click.UsageError(str(error)) from None
 
 
 def _of_checkpoint(error: Exception) -> bool:
     """Whether an error of torch's comes from a file that is no checkpoint, is cut short, or is of another shape."""
-    signs = ("PytorchStreamReader", "loading state_dict")
-    return not isinstance(error, RuntimeError) or any(sign in str(error) for sign in signs)
+    signs = ("PytorchStreamReader", "loading state_dict", "pytorch-lightning_version")
+    return not isinstance(error, RuntimeError | KeyError) or any(sign in str(error) for sign in signs)
 
 
 def _finetune(options: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Batches of lines: sample = f(seed, step, slot), so that any run can be resumed or divided exactly."""
+"""Batches of lines: sample = f(seed, step, slot), so that any run can be resumed exactly, and divided."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.utils.data import Sampler
 from ocrformer.batching import collate
 from ocrformer.charset import BLANK, BOS, EOS
 from ocrformer.config import OptionError
-from ocrformer.image import Pixels
+from ocrformer.image import MIN_WIDTH, Pixels
 from ocrformer.training.lines import Key
 
 _STEP = 16  # widths of batches are multiples of so many pixels,
@@ -80,6 +80,10 @@ class Buckets:
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.shares):
             raise OptionError(f"{len(self.widths)} widths of batches, but {len(self.shares)} shares")
+        if not self.widths or min(self.widths) < MIN_WIDTH or self.pixels < 1:
+            raise OptionError(f"batches are {MIN_WIDTH} pixels wide or more, and hold some")
+        if min(self.shares) < 0 or not sum(self.shares):
+            raise OptionError("shares of widths are no less than 0, and some are more")
 
 
 class StepSampler(Sampler[list[Key]]):

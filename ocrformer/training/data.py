@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,8 @@ from ocrformer.training.echo import Echo
 from ocrformer.training.fonts import UNFIT, Face, FontError, font_places, load_faces
 from ocrformer.training.lines import Key, LineFactory, Voice
 from ocrformer.training.text import TextSource
+
+logger = logging.getLogger(__name__)
 
 
 class SyntheticLines(Dataset[Any]):
@@ -79,7 +82,9 @@ def voices_of(config: SyntheticConfig, charset: Charset, faces: Sequence[Face]) 
 
 
 def only(voice: Voice, *, held_out: bool) -> Voice:
-    """The voice with the faces kept for validation or with the others; with all if there are none of the kind."""
+    """The voice with the faces kept for validation or with the others; if there are none of them, with all."""
+    if not any(face.held_out == held_out for face in voice.faces):
+        logger.warning("no font family is %s: all are drawn in", "held out" if held_out else "for training")
     return replace(voice, faces=[face for face in voice.faces if face.held_out == held_out] or voice.faces)
 
 

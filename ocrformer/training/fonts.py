@@ -92,8 +92,8 @@ def load_faces(
 ) -> list[Face]:
     """Every usable face once.
 
-    A face is left out if it lacks required glyphs, looks exactly like one already taken, or its file name
-    contains one of `exclude`.
+    A face is left out if it lacks required glyphs, its file name contains one of `exclude`, or another looks exactly
+    like it and draws as many characters or more.
 
     Args:
         places: Font files and folders.
@@ -105,16 +105,15 @@ def load_faces(
         FontError: If nothing usable was found.
     """
     places = list(places)
-    seen: set[bytes] = set()
-    faces: list[Face] = []
+    found: dict[bytes, Face] = {}  # by look
     lacking: list[str] = []
     for path in find_font_files(places):
         if any(part.lower() in path.name.lower() for part in exclude):
             continue
         for face, look in _faces_of(path, charset, required, lacking):
-            if look not in seen:
-                seen.add(look)
-                faces.append(face)
+            if look not in found or len(face.characters) > len(found[look].characters):
+                found[look] = face
+    faces = list(found.values())
     if not faces:
         named = ", ".join(map(str, places)) + (f" ({'; '.join(lacking[:5])})" if lacking else "")
         raise FontError(f"no usable font in {named}: install some (for example fonts-dejavu; WOFF2 must be unpacked)")
@@ -130,18 +129,28 @@ def _faces_of(path: Path, charset: Charset, required: str, lacking: list[str]) -
         with path.open("rb") as file:
             fonts = TTCollection(file, lazy=True).fonts if path.suffix.lower() == ".ttc" else [TTFont(file, lazy=True)]
             for index, font in enumerate(fonts):
-                mapped = font.getBestCmap() or {}
-                missing = [c for c in required if ord(c) not in mapped]
-                if not missing:
-                    probe = ImageFont.truetype(str(path), _PROBE, index)
-                    family = font["name"].getBestFamilyName() or path.stem
-                    face, look = _inspect(path, index, family, mapped.keys(), probe, charset)
-                    missing = [c for c in required if c not in face.characters]
-                    if not missing:
-                        yield face, look
-                if missing:
-                    lacking.append(f"{path.name} does not draw {' '.join(missing[:12])}")
+                yield from _face_of(path, index, font, charset, required, lacking)
     except Exception as error:  # noqa: BLE001 - parsers raise almost anything on a damaged file, ImportError on WOFF2
+        logger.warning("%s: unusable font (%s)", path, error)
+
+
+def _face_of(
+    path: Path, index: int, font: TTFont, charset: Charset, required: str, lacking: list[str]
+) -> Iterator[tuple[Face, bytes]]:
+    """One face, if it draws what is required; a damaged one of a collection costs none of the others."""
+    try:
+        mapped = font.getBestCmap() or {}
+        missing = [c for c in required if ord(c) not in mapped]
+        if not missing:
+            probe = ImageFont.truetype(str(path), _PROBE, index)
+            family = font["name"].getBestFamilyName() or path.stem
+            face, look = _inspect(path, index, family, mapped.keys(), probe, charset)
+            missing = [c for c in required if c not in face.characters]
+            if not missing:
+                yield face, look
+        if missing:
+            lacking.append(f"{path.name} does not draw {' '.join(missing[:12])}")
+    except Exception as error:  # noqa: BLE001 - as above
         logger.warning("%s: unusable font (%s)", path, error)
 
 

@@ -46,9 +46,9 @@ class Task:
         general_text: Texts for replay, Korean ones known by their letters; none means words by frequency.
         steps: Optimiser steps; 0 means by the size of the data.
         max_time: Longest training, `DD:HH:MM:SS`.
-        seed: Everything drawn depends on it.
+        seed: Which lines are drawn, and how they are disturbed, depends on it.
         workers: Loader processes.
-        overwrite: Replace a model that the output folder already holds.
+        overwrite: Replace what an earlier run left in the output folder.
     """
 
     init: str = "default"
@@ -94,21 +94,24 @@ def gather(task: Task) -> Material:
     """Load, check and divide everything.
 
     Raises:
-        DatasetError: If there is nothing to learn from, or no labelled line can be used.
+        DatasetError: If there is nothing to learn from, or too few labelled lines can be used.
+        WeightsError: If the weights to start from cannot be used.
         FileNotFoundError: If a named file or folder does not exist.
         FontError: If no font can be used.
     """
     if not (task.data or task.fonts or task.text):
         raise DatasetError("nothing to learn from: give --data, --fonts or --text")
-    samples = [sample for place in task.data for sample in load_samples(place)]
-    texts = [read_text(path) for path in text_files(task.text)]
     before = load(weights_path(task.init))
-    bundle = grow(copy.deepcopy(before), "\n".join([*(sample.text for sample in samples), *texts]))
+    samples = [sample for place in task.data for sample in load_samples(place)]
+    usable = _usable(samples, before) if samples else []
+    texts = [read_text(path) for path in text_files(task.text)]
+    bundle = grow(copy.deepcopy(before), "\n".join([*(sample.text for sample in usable), *texts]))
+    new = set(before.charset.missing(" ".join(texts)))
     general = load_faces(font_places(task.general_fonts), bundle.charset)
     replay = LineFactory(_replayed(before.charset, general, task.general_text), before.network.config.height)
-    own_faces = load_faces(task.fonts, bundle.charset, exclude=(), required=OWN) if task.fonts else []
-    own = _own(task, bundle, before.charset, own_faces, general)
-    training, steering, held_out = _divided(_usable(samples, bundle)) if samples else ([], [], [])
+    own_faces = _having(new, load_faces(task.fonts, bundle.charset, exclude=(), required=OWN)) if task.fonts else []
+    own = _own(task, bundle, new, own_faces or general)
+    training, steering, held_out = _divided(usable) if samples else ([], [], [])
     return Material(before, bundle, replay, own, own_faces, training, steering, held_out)
 
 
@@ -149,7 +152,18 @@ def _divided(samples: list[Sample]) -> tuple[list[Sample], list[Sample], list[Sa
     return [samples[rest[i]] for i in training], [samples[rest[i]] for i in steering], [samples[i] for i in held_out]
 
 
-def _own(task: Task, bundle: Bundle, known: Charset, own: list[Face], general: list[Face]) -> LineFactory | None:
+def _having(new: set[str], faces: list[Face]) -> list[Face]:
+    """The user's fonts that draw all new characters of the user's texts; the others are named."""
+    for face in faces:
+        if lacking := sorted(new - face.characters):
+            logger.warning("left out: %s does not draw %s", Path(face.path).name, " ".join(lacking[:12]))
+    having = [face for face in faces if new <= face.characters]
+    if not having:
+        raise FontError(f"none of these fonts has all of {' '.join(sorted(new))}: name one that does with --fonts")
+    return having
+
+
+def _own(task: Task, bundle: Bundle, new: set[str], among: list[Face]) -> LineFactory | None:
     """The factory of the user's fonts and texts; texts with new characters are drawn in fonts that have them.
 
     Without texts, fonts with Hangul are drawn in both scripts.
@@ -157,8 +171,7 @@ def _own(task: Task, bundle: Bundle, known: Charset, own: list[Face], general: l
     if not (task.fonts or task.text):
         return None
     files = text_files(task.text)
-    new = set(known.missing(" ".join(map(read_text, files))))
-    faces = [face for face in own or general if new <= face.characters]
+    faces = [face for face in among if new <= face.characters]
     if not faces:
         raise FontError(f"no font has all of {' '.join(sorted(new))}: name one that does with --fonts")
     hangul = [face for face in faces if face.syllables] if bundle.charset.reads_hangul else []
@@ -174,6 +187,7 @@ def _own(task: Task, bundle: Bundle, known: Charset, own: list[Face], general: l
 
 
 def _usable(samples: Sequence[Sample], bundle: Bundle) -> list[Sample]:
+    """Lines that can be learnt from, each once; the others are named or counted."""
     found = inspect(samples, bundle.charset, bundle.network.config.height)
     for sentence in found.unreadable:
         logger.warning("left out: %s", sentence)
@@ -181,14 +195,16 @@ def _usable(samples: Sequence[Sample], bundle: Bundle) -> list[Sample]:
         logger.warning("left out: %d labels too long for their pictures", len(found.cramped))
     if found.long:
         logger.warning("left out: %d lines too long to learn from; cut them in two", len(found.long))
-    usable = set(found.usable)
+    if found.broken:
+        logger.warning("left out: %d labels with control characters, which no print has", len(found.broken))
+    usable = set(found.usable) - set(found.broken)
     groups = [[i for i in group if i in usable] for group in found.duplicates]
     again = {i for group in groups for i in group[1:]}  # else lines would be learnt from and tested on
     if again:
         logger.warning("left out: %d pictures that are there already", len(again))
     for group in found.contradictory:
         logger.warning("of labels that contradict each other, the first is learnt: %s", labels_of(samples, group))
-    return [samples[i] for i in found.usable if i not in again]
+    return [samples[i] for i in found.usable if i in usable - again]
 
 
 def drawn(factory: LineFactory, count: int, name: str) -> list[Sample]:

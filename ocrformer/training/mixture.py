@@ -166,7 +166,7 @@ class MixedSampler(Sampler[list[Any]]):
         return batches
 
     def _widen(self, index: int) -> int:
-        """Batch width that a labelled line needs, stretching included, within what the model is trained for."""
+        """Batch width that a labelled line needs, some stretching included, within what the model is trained for."""
         try:
             picture = self.samples[index].open()
         except ImageError:

@@ -20,6 +20,9 @@ from ocrformer.training.lines import LineFactory, Voice
 from ocrformer.training.material import Material, drawn
 from ocrformer.training.sheet import sheet_of
 
+WRITTEN = "preview.png", "report.json", "report.html"
+"""What a fine-tuning leaves beside its model."""
+
 _TESTED = 600  # lines per set
 _PER_FONT = 25  # lines per font, at least
 
@@ -48,8 +51,8 @@ def prove(material: Material, before: OCRformer, after: OCRformer, output: Path)
         "fonts": _fonts(material, before, after),
         "new_characters": _characters(pairs[:-1], before.charset),
     }
-    put(str(output / "report.json"), json.dumps(figures, ensure_ascii=False, indent=1) + "\n")
-    put(str(output / "report.html"), evaluation_page(done, figures))
+    put(str(output / WRITTEN[1]), json.dumps(figures, ensure_ascii=False, indent=1) + "\n")
+    put(str(output / WRITTEN[2]), evaluation_page(done, figures))
     return _lines(pairs, figures)
 
 
@@ -104,4 +107,4 @@ def _characters(pairs: list[list[Evaluation]], known: Charset) -> dict[str, tupl
 
 def preview(bundle: Bundle, factory: LineFactory, output: Path, most: int = 60) -> None:
     """Write `preview.png`: lines as training will see them, to look at before it begins."""
-    sheet_of(drawn(factory, most, "preview"), bundle.network.config.height).save(output / "preview.png")
+    sheet_of(drawn(factory, most, "preview"), bundle.network.config.height).save(output / WRITTEN[0])

@@ -47,16 +47,16 @@ class LineProgress(TQDMProgressBar):
 
     @property
     def total_train_batches(self) -> int | float:
-        """Steps of the run rather than of an epoch, which never ends."""
+        """Batches of the run rather than of an epoch, which never ends."""
         steps = self.trainer.max_steps
-        return steps if steps > 0 else super().total_train_batches
+        return steps * self.trainer.accumulate_grad_batches if steps > 0 else super().total_train_batches
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self._lines, self._since = 0, time.perf_counter()
         super().on_train_start(trainer, pl_module)
         self.train_progress_bar.total = self.total_train_batches  # a resumed epoch does not begin, and would not set it
-        self.train_progress_bar.initial = trainer.global_step  # for the time left
+        self.train_progress_bar.initial = trainer.global_step * trainer.accumulate_grad_batches  # for the time left
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: LabelledBatch, batch_idx: int

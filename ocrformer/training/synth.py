@@ -42,7 +42,7 @@ def line_factory(
 
     Args:
         config: Fonts and texts; its seed and batch widths are not used.
-        unseen: Draw in those font families alone that training holds out.
+        unseen: Draw in those font families alone that training holds out, if any is.
         clean: Draw black on white, without wear.
         kind: `running` or `rare` texts alone; in Korean rare ones are mostly syllables drawn uniformly.
 
@@ -52,7 +52,7 @@ def line_factory(
         FileNotFoundError: If a font or text does not exist.
     """
     charset = Charset.default()
-    voices = voices_of(config, charset, load_faces(font_places(config.fonts), charset))
+    voices = voices_of(config, charset, load_faces(font_places(config.fonts), charset, exclude=config.exclude))
     if unseen:
         voices = [only(voice, held_out=True) for voice in voices]
     return LineFactory(voices, _HEIGHT, clean=clean, mixture=KINDS[kind] if kind else None)

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
+from ocrformer.datasets import DatasetError
 from ocrformer.reader import OCRformer
 from ocrformer.training.finetune import MODEL, Recipe, train
 from ocrformer.training.fonts import coverage
 from ocrformer.training.interpolation import SHARE
 from ocrformer.training.material import Material, Task, gather
-from ocrformer.training.proof import preview, prove
+from ocrformer.training.proof import WRITTEN, preview, prove
 
 
 def tune(task: Task) -> Iterator[str]:
     """Gather, preview, train and prove; gives what there is to say as it happens.
 
     Raises:
-        FileExistsError: If the output folder holds a model that must not be replaced.
+        FileExistsError: If the output folder holds a model or report that must not be replaced.
         DatasetError: And others that `gather` raises.
     """
-    if (task.output / MODEL).exists() and not task.overwrite:
-        raise FileExistsError(f"{task.output / MODEL} exists: name another folder with -o, or use --overwrite")
+    written = [task.output / name for name in (MODEL, *WRITTEN)]
+    for path in written:
+        if path.exists() and not task.overwrite:
+            raise FileExistsError(f"{path} exists: name another folder with -o, or use --overwrite")
     material = gather(task)
+    _keep_apart(written, material)
     yield from _announce(material)
     task.output.mkdir(parents=True, exist_ok=True)
     if material.own:
@@ -38,6 +44,15 @@ def tune(task: Task) -> Iterator[str]:
         yield f"{100 * share:.0f} % of what was learnt is kept: new lines suffer little from that, old ones gain"
     yield from prove(material, OCRformer(material.before), after, task.output)
     yield f"model: {best}; report: {task.output / 'report.html'}"
+
+
+def _keep_apart(written: list[Path], material: Material) -> None:
+    """Refuse to write over what is learnt from."""
+    samples = [*material.training, *material.steering, *material.held_out]
+    read = {os.path.realpath(sample.document) for sample in samples} | {os.path.realpath(s.name) for s in samples}
+    for path in written:
+        if os.path.realpath(path) in read:
+            raise DatasetError(f"{path}: would replace a labelled picture; name another folder with -o")
 
 
 def _announce(material: Material) -> Iterator[str]:

@@ -55,7 +55,7 @@ def test_rows_equal_those_of_the_local_engine_and_are_resumed(folder, model, tmp
     resumed = read(folder, model, tmp_path / "ray.jsonl", "--resume", "--engine", "ray", "--actors", "2")
     assert resumed.returncode == 1, resumed.stderr
     assert (tmp_path / "ray.jsonl").read_bytes() == rows
-    assert "read 80" in resumed.stderr or "read 79" in resumed.stderr
+    assert "read 79" in resumed.stderr  # and one of the 80 is broken
 
 
 def test_large_members_make_small_partitions(monkeypatch):

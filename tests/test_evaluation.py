@@ -140,16 +140,25 @@ def test_nothing_that_is_read_or_written_is_written_over(models, data, tmp_path)
     graph = tmp_path / "encoder.onnx"
     graph.write_text("of old")
     table = str(data / "labels.tsv")
-    for arguments in (
-        ["evaluate", "--data", table, "--json", str(picture)],
-        ["evaluate", "--data", table, "--json", str(graph), "--runtime", str(graph)],
-        ["evaluate", "--data", table, "--json", str(tmp_path / "x"), "--html", str(tmp_path / "x")],
-        ["calibrate", "--data", table, "-o", str(picture)],
-        ["calibrate", "--data", table, "-o", str(weights_path("default"))],
-        ["data", "check", table, "--sheet", str(picture)],
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    (odd / "picture.json").write_bytes(before)  # the name alone would let it be replaced
+    (odd / "labels.tsv").write_text("picture.json\ttext\n")
+    for arguments, said in (
+        (["evaluate", "--data", str(odd / "labels.tsv"), "--json", str(odd / "picture.json")], "a labelled picture"),
+        (["evaluate", "--data", table, "--json", str(picture)], "name another file"),
+        (["evaluate", "--data", table, "--json", str(graph), "--runtime", str(graph)], "would replace what is read"),
+        (
+            ["evaluate", "--data", table, "--json", str(tmp_path / "x"), "--html", str(tmp_path / "x")],
+            "need a file each",
+        ),
+        (["calibrate", "--data", table, "-o", str(picture), "--overwrite"], "a labelled picture"),
+        (["calibrate", "--data", table, "-o", str(weights_path("default"))], "name another file"),
+        (["data", "check", table, "--sheet", str(picture), "--overwrite"], "a labelled picture"),
     ):
         refused = CliRunner().invoke(main, arguments)
-        assert refused.exit_code == 2 and "Error: " in refused.output, refused.output
+        assert refused.exit_code == 2 and said in refused.output, refused.output
+    assert (odd / "picture.json").read_bytes() == before
     assert picture.read_bytes() == before and graph.read_text() == "of old" and not (tmp_path / "x").exists()
 
 

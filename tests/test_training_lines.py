@@ -12,7 +12,7 @@ from ocrformer.training import degrade, ink, layouts, render
 from ocrformer.training.batches import Buckets, StepSampler, to_batch
 from ocrformer.training.data import SyntheticConfig
 from ocrformer.training.lines import Key, LineFactory, Voice
-from ocrformer.training.synth import write_lines
+from ocrformer.training.synth import line_factory, write_lines
 
 LAYOUTS = [layouts.DOCUMENT, layouts.RECEIPT, layouts.SCREEN]
 WEARS = [degrade.DOCUMENT, degrade.RECEIPT, degrade.SCREEN, degrade.PHOTO]
@@ -181,6 +181,9 @@ def test_synth_for_measuring_is_clean_and_of_unseen_families(fonts, faces, tmp_p
     for path in (tmp_path / "out").glob("[0-9].png"):
         picture = load(path)
         assert picture.min() < 40 and (picture == 255).mean() > 0.4  # paper without noise
+    (_, book), *_ = line_factory(config, unseen=True).voices
+    drawn = [book.draw(random.Random(seed)) for seed in range(40)]
+    assert all(face.held_out for face in drawn) or not any(face.held_out for face in faces)
 
 
 def test_a_block_beside_a_line_hides_nothing():

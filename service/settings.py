@@ -62,7 +62,7 @@ class Settings:
 
 def _parse(name: str, text: str, kind: type) -> str | int | float:
     if kind is str:
-        if not text.strip():  # a key that was read from an empty file must not open the service to everybody
+        if not text.strip():  # a blank key must not open the service to everybody
             raise ValueError(f"{name} is set, but blank")
         return text.strip()  # a key that was read from a file ends with a new line
     try:

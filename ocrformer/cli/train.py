@@ -37,7 +37,7 @@ def _duration(_: click.Context, __: click.Parameter, value: str) -> str:
 @click.option(
     "--max-time", "--max_time", default="", callback=_duration, metavar="DD:HH:MM:SS", help="Longest fine-tuning."
 )
-@click.option("--seed", default=0, show_default=True, help="Everything drawn depends on it.")
+@click.option("--seed", default=0, show_default=True, help="Another seed, other training lines.")
 @click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="Processes that make lines.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in the output folder.")
 @click.pass_context

@@ -46,7 +46,7 @@ class Task:
         general_text: Texts for replay, Korean ones known by their letters; none means words by frequency.
         steps: Optimiser steps; 0 means by the size of the data.
         max_time: Longest training, `DD:HH:MM:SS`.
-        seed: Which lines are drawn, and how they are disturbed, depends on it.
+        seed: Which lines training draws, and how they are worn, depends on it.
         workers: Loader processes.
         overwrite: Replace what an earlier run left in the output folder.
     """

@@ -20,7 +20,7 @@ from ocrformer.training.lines import LineFactory, Voice
 from ocrformer.training.material import Material, drawn
 from ocrformer.training.sheet import sheet_of
 
-WRITTEN = "preview.png", "report.json", "report.html"
+PREVIEW, FIGURES, PAGE = "preview.png", "report.json", "report.html"
 """What a fine-tuning leaves beside its model."""
 
 _TESTED = 600  # lines per set
@@ -28,7 +28,7 @@ _PER_FONT = 25  # lines per font, at least
 
 
 def prove(material: Material, before: OCRformer, after: OCRformer, output: Path) -> list[str]:
-    """Measure both models, write `report.json` and `report.html`, and say the result in a few lines.
+    """Measure both models, write `FIGURES` and `PAGE`, and say the result in a few lines.
 
     Args:
         material: The task's lines.
@@ -51,8 +51,8 @@ def prove(material: Material, before: OCRformer, after: OCRformer, output: Path)
         "fonts": _fonts(material, before, after),
         "new_characters": _characters(pairs[:-1], before.charset),
     }
-    put(str(output / WRITTEN[1]), json.dumps(figures, ensure_ascii=False, indent=1) + "\n")
-    put(str(output / WRITTEN[2]), evaluation_page(done, figures))
+    put(str(output / FIGURES), json.dumps(figures, ensure_ascii=False, indent=1) + "\n")
+    put(str(output / PAGE), evaluation_page(done, figures))
     return _lines(pairs, figures)
 
 
@@ -106,5 +106,5 @@ def _characters(pairs: list[list[Evaluation]], known: Charset) -> dict[str, tupl
 
 
 def preview(bundle: Bundle, factory: LineFactory, output: Path, most: int = 60) -> None:
-    """Write `preview.png`: lines as training will see them, to look at before it begins."""
-    sheet_of(drawn(factory, most, "preview"), bundle.network.config.height).save(output / WRITTEN[0])
+    """Write `PREVIEW`: lines as training will see them, to look at before it begins."""
+    sheet_of(drawn(factory, most, "preview"), bundle.network.config.height).save(output / PREVIEW)

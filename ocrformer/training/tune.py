@@ -12,7 +12,7 @@ from ocrformer.training.finetune import MODEL, Recipe, train
 from ocrformer.training.fonts import coverage
 from ocrformer.training.interpolation import SHARE
 from ocrformer.training.material import Material, Task, gather
-from ocrformer.training.proof import WRITTEN, preview, prove
+from ocrformer.training.proof import FIGURES, PAGE, PREVIEW, preview, prove
 
 
 def tune(task: Task) -> Iterator[str]:
@@ -22,7 +22,7 @@ def tune(task: Task) -> Iterator[str]:
         FileExistsError: If the output folder holds a model or report that must not be replaced.
         DatasetError: And others that `gather` raises.
     """
-    written = [task.output / name for name in (MODEL, *WRITTEN)]
+    written = [task.output / name for name in (MODEL, PREVIEW, FIGURES, PAGE)]
     for path in written:
         if path.exists() and not task.overwrite:
             raise FileExistsError(f"{path} exists: name another folder with -o, or use --overwrite")
@@ -32,7 +32,7 @@ def tune(task: Task) -> Iterator[str]:
     task.output.mkdir(parents=True, exist_ok=True)
     if material.own:
         preview(material.bundle, material.own, task.output)
-        yield f"preview of own lines: {task.output / 'preview.png'}"
+        yield f"preview of own lines: {task.output / PREVIEW}"
     labelled = len(material.training)
     recipe = Recipe.by_size(labelled, task.steps) if labelled else Recipe.for_drawn(task.steps)
     yield f"training at most {recipe.steps} steps, {100 * recipe.replay:.0f} % of them replayed lines"
@@ -43,7 +43,7 @@ def tune(task: Task) -> Iterator[str]:
     elif (share := float(after.bundle.details[SHARE])) < 1:
         yield f"{100 * share:.0f} % of what was learnt is kept: new lines suffer little from that, old ones gain"
     yield from prove(material, OCRformer(material.before), after, task.output)
-    yield f"model: {best}; report: {task.output / 'report.html'}"
+    yield f"model: {best}; report: {task.output / PAGE}"
 
 
 def _keep_apart(written: list[Path], material: Material) -> None:

@@ -62,6 +62,33 @@ def _shared(total: float, peaks: npt.NDArray[np.float32]) -> npt.NDArray[np.floa
     return parts
 
 
+def realign(log_probs: Tensor, path: Path, ids: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Frame of each id of a text that its line's best path shares but for some ids in the midst: only they are aligned.
+
+    Args:
+        log_probs: (T, V) of the line.
+        path: Its best path.
+        ids: The text.
+
+    Returns:
+        Frames (len(ids),), increasing.
+    """
+    before = _in_common(path.ids, ids)
+    after = _in_common(path.ids[before:][::-1], ids[before:][::-1])
+    first = path.frames[before - 1] + 1 if before else 0
+    last = path.frames[len(path.ids) - after] if after else len(log_probs)
+    between = ids[before : len(ids) - after]
+    if last - first < 2 * len(between):  # no room for them and the blanks between
+        return align(log_probs.cpu().numpy(), ids)
+    found = align(log_probs[first:last].cpu().numpy(), between) if between else path.frames[:0]
+    return np.concatenate((path.frames[:before], first + found, path.frames[len(path.ids) - after :]))
+
+
+def _in_common(one: Sequence[int], other: Sequence[int]) -> int:
+    """Ids that both begin with."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
 def align(log_probs: npt.NDArray[np.float32], ids: Sequence[int]) -> npt.NDArray[np.int64]:
     """Frame of each id on the best alignment of a given text (Viterbi over blank-separated states).
 

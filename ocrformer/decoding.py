@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -79,9 +80,10 @@ def _ask(
     open_ = torch.tensor([token for target, start in zip(targets, starts, strict=True) for token in target[start:]])
     own = log_probs.gather(1, open_.to(logits.device)[:, None])[:, 0]
     others = log_probs.scatter_(1, best[:, None], -torch.inf).amax(dim=-1)
-    ends = np.cumsum([len(target) - start for target, start in zip(targets, starts, strict=True)])[:-1]
-    parts = [np.split(x.cpu().numpy(), ends) for x in (best, scores, scores - others, own)]
-    return [Judged(*line) for line in zip(*parts[:3], strict=True)], parts[3]
+    values = [x.cpu().numpy() for x in (open_, best, scores, scores - others, own)]
+    ends = accumulate(len(target) - start for target, start in zip(targets, starts, strict=True))
+    parts = [[x[begin:end] for x in values] for begin, end in pairwise((0, *ends))]
+    return [Judged(*part[:4]) for part in parts], [part[4] for part in parts]
 
 
 def _logits(
@@ -90,14 +92,16 @@ def _logits(
     """Logits of the open tokens, line by line, (S, V)."""
     device = memory.mask.device
     shape = len(memory.mask), -(-max(map(len, targets)) // _STEP) * _STEP
+    begins, ends = np.zeros((2, shape[0], 1), int)  # lines beyond those asked about have no token
+    begins[: len(targets), 0], ends[: len(targets), 0] = starts, [len(target) for target in targets]
+    places = np.arange(shape[1])
     tokens = np.full(shape, BLANK)
-    for row, target in zip(tokens, targets, strict=False):
-        row[: len(target)] = [BOS, *target[:-1]]
-    spans = [(start, len(target)) for start, target in zip(starts, targets, strict=True)]
-    packing = Packing.of(spans, shape, _TOKENS).to(device)
+    tokens[places < ends] = [token for target in targets for token in (BOS, *target[:-1])]
+    open_ = (places >= begins) & (places < ends)
+    packing = Packing.of(torch.from_numpy(open_), _TOKENS).to(device)
     logits = decoder(torch.from_numpy(tokens).to(device), memory, caches=caches, packing=packing)
-    open_: Tensor = logits[: sum(end - start for start, end in spans)]
-    return open_
+    wanted: Tensor = logits[: open_.sum()]
+    return wanted
 
 
 def _logits_alone(

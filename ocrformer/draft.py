@@ -17,11 +17,13 @@ class Judged(NamedTuple):
     """What a decoder makes of the tokens that a line has open, at T places.
 
     Attributes:
+        asked: The tokens, (T,).
         best: The most probable ids, (T,).
         scores: Their log-probabilities, (T,).
         leads: By how much, in nats, each is more probable than any other, (T,).
     """
 
+    asked: npt.NDArray[np.int64]
     best: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float32]
     leads: npt.NDArray[np.float32]
@@ -59,18 +61,18 @@ class Draft:
         """Accept what agrees with the decoder, and its correction; True once the line is complete.
 
         Args:
-            judged: The open tokens.
+            judged: The tokens that `target` has beyond what is done.
             limit: Most tokens, EOS included.
         """
-        open_ = np.array(self.target()[len(self.done) : limit], np.int64)
-        differs = np.flatnonzero(judged.best[: len(open_)] != open_)
-        count = differs[0] + 1 if differs.size else len(open_)
-        accepted = judged.best[:count]
-        self.scores = np.append(self.scores, judged.scores[:count])
-        self.leads = np.append(self.leads, judged.leads[:count])
+        asked, best, scores, leads = (part[: limit - len(self.done)] for part in judged)
+        differs = np.flatnonzero(best != asked)
+        count = differs[0] + 1 if differs.size else len(asked)
+        accepted = best[:count]
+        self.scores = np.concatenate((self.scores, scores[:count]))
+        self.leads = np.concatenate((self.leads, leads[:count]))
         if not differs.size and len(self._tail):
             self.done = self.draft.tolist()
-            self.scores = np.append(self.scores, self._tail)
+            self.scores = np.concatenate((self.scores, self._tail))
             return True
         self._tail = _NOTHING
         self.done += accepted[accepted != EOS].tolist()

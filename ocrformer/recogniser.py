@@ -135,7 +135,8 @@ class Recogniser:
         readings = []
         for text, question in zip(texts, questions, strict=True):
             path = question.path
-            where = path.frames if text.ids == path.ids else ctc.align(question.log_probs.cpu().numpy(), text.ids)
+            same = text.ids == path.ids
+            where = path.frames if same else ctc.realign(question.log_probs, path, text.ids)
             readings.append(Reading(text.ids, text.log_probs, where, path.ids))
         return readings
 

@@ -274,6 +274,35 @@ def test_alignment_of_text_that_does_not_fit_is_spread_out():
     assert ctc.align(np.full((3, 6), -1.0, np.float32), []).size == 0
 
 
+PATH = ctc.Path([3, 4, 5, 6], np.array([1, 4, 7, 10]), -1.0, np.full(4, -0.25, np.float32))
+
+
+@pytest.mark.parametrize("ids", [[3, 4, 5, 6], [3, 7, 5, 6], [7, 4, 5, 6], [3, 4, 5, 7], [3, 4, 4, 5, 6], [3], [7, 8]])
+def test_a_text_that_differs_in_places_keeps_the_frames_of_the_rest(ids):
+    torch.manual_seed(1)
+    log_probs = torch.randn(12, 10).log_softmax(-1)
+    frames = ctc.realign(log_probs, PATH, ids)
+    assert len(frames) == len(ids)
+    assert (np.diff(frames) > 0).all()
+    kept = [i for i in range(min(len(ids), 4)) if ids[: i + 1] == PATH.ids[: i + 1]]
+    assert frames[kept].tolist() == PATH.frames[kept].tolist()
+
+
+@pytest.mark.parametrize("ids", [[3, 4, 7, 8, 9, 3, 7, 5, 6], [3] * 12, [3, 4, 5, 6, 6, 6], []])
+def test_a_text_without_room_between_what_it_shares_is_aligned_whole(ids):
+    torch.manual_seed(1)
+    log_probs = torch.randn(12, 10).log_softmax(-1)
+    frames = ctc.realign(log_probs, PATH, ids)
+    assert frames.tolist() == ctc.align(log_probs.numpy(), ids).tolist()
+
+
+def test_what_a_text_has_instead_is_found_in_its_own_place():
+    log_probs = torch.full((12, 10), -9.0)
+    log_probs[:, BLANK] = -1.0
+    log_probs[[5, 10], 7] = -0.1  # within the place of the 4 that it replaces, and beyond it
+    assert ctc.realign(log_probs, PATH, [3, 7, 5, 6]).tolist() == [1, 5, 7, 10]
+
+
 def test_joint_choice_weighs_both_heads():
     log_probs = torch.randn(2, 6, 8).log_softmax(-1)
     frames = torch.tensor([6, 6])

@@ -118,7 +118,10 @@ def test_packed_tokens_get_the_logits_they_get_with_padding():
     expected = decoder(tokens, memory)
     caches = decoder.new_caches()
     for spans in ([(0, 3), (0, 5)], [(2, 8), (5, 7), (0, 4)]):  # the first two lines go on, one from further back
-        packing = Packing.of(spans, (3, 8), 16)
+        real = torch.zeros(3, 8, dtype=torch.bool)
+        for row, (start, end) in enumerate(spans):
+            real[row, start:end] = True
+        packing = Packing.of(real, 16)
         assert len(packing.index) == 16
         got = decoder(tokens, memory, caches=caches, packing=packing)
         wanted = torch.cat([expected[row, start:end] for row, (start, end) in enumerate(spans)])

@@ -65,16 +65,15 @@ class Packing:
     shape: tuple[int, int]
 
     @classmethod
-    def of(cls, spans: Sequence[tuple[int, int]], shape: tuple[int, int], multiple: int) -> Packing:
-        """Tokens start to end of each of B lines, line by line.
+    def of(cls, real: Tensor, multiple: int) -> Packing:
+        """The tokens of a batch that are real, line by line.
 
         Args:
-            spans: Start and end in at most B lines, each within T; lines beyond them have no token.
-            shape: (B, T).
+            real: Boolean (B, T).
             multiple: S is one of this, the first token being repeated at the end: every S costs a CPU new kernels.
         """
-        index = torch.cat([torch.arange(start, end) + row * shape[1] for row, (start, end) in enumerate(spans)])
-        return cls(torch.cat((index, index[:1].expand(-len(index) % multiple))), shape)
+        index = real.flatten().nonzero()[:, 0]
+        return cls(torch.cat((index, index[:1].expand(-len(index) % multiple))), (real.shape[0], real.shape[1]))
 
     def to(self, device: torch.device) -> Packing:
         """The same on another device."""

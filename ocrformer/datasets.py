@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PureWindowsPath
@@ -81,18 +81,31 @@ def _folder(folder: Path) -> list[Sample]:
     if (folder / "data.mdb").is_file():
         return _lmdb(folder)
     names = {path.name.lower(): path for path in folder.glob("[!.]*") if path.is_file()}
-    tables = [names[name] for name in _TABLES if name in names]
+    pairs = [path for name, path in names.items() if name.endswith(".gt.txt")]
+    tables = _tables_of([path for name, path in names.items() if name in _TABLES], pairs)
     if tables:
-        _tell_unused([*tables[1:], *(path for name, path in names.items() if name.endswith(".gt.txt"))], tables[0])
         return _table(tables[0])
     files = list(_files(folder))
     pairs = [path for path in files if path.name.lower().endswith(".gt.txt")]
+    tables = [path for path in files if path.name.lower() in _TABLES]
     if pairs:
+        _tell_unused(tables, pairs[0])
         return [_pair(path) for path in pairs]
     lines = _pages([path for path in files if path.suffix.lower() == ".xml"])
     if lines:
+        _tell_unused(tables, Path(lines[0].document))
         return lines
-    return [sample for path in files if path.name.lower() in _TABLES for sample in _table(path)]
+    return [sample for path in _tables_of(tables) for sample in _table(path)]
+
+
+def _tables_of(tables: Iterable[Path], pairs: Sequence[Path] = ()) -> list[Path]:
+    """One table of each folder, the first in the order of `_TABLES`; the others mostly hold the same lines again."""
+    best: dict[Path, list[Path]] = {}
+    for path in sorted(tables, key=lambda path: _TABLES.index(path.name.lower())):
+        best.setdefault(path.parent, []).append(path)
+    for first, *others in best.values():
+        _tell_unused([*others, *pairs], first)
+    return [paths[0] for _, paths in sorted(best.items())]
 
 
 def _tell_unused(files: Sequence[Path], used: Path) -> None:
@@ -216,7 +229,7 @@ def _beside(xml: Path, name: str) -> Path:
     """The page picture, beside the XML file or in the folder above (PAGE files often lie in `page/`), or as named."""
     name = name.strip()
     last = PureWindowsPath(name).name  # knows both kinds of slashes
-    for place in (xml.parent / name, xml.parent.parent / name, Path(name), xml.parent / last):
+    for place in (xml.parent / name, xml.parent.parent / name, Path(name), xml.parent / last, xml.parent.parent / last):
         if name and is_there(str(place)):
             return place
     raise DatasetError(f"{xml}: the page picture {name!r} is neither beside it nor in the folder above")

@@ -64,12 +64,12 @@ class Draft:
             judged: The tokens that `target` has beyond what is done.
             limit: Most tokens, EOS included.
         """
-        asked, best, scores, leads = (part[: limit - len(self.done)] for part in judged)
-        differs = np.flatnonzero(best != asked)
-        count = differs[0] + 1 if differs.size else len(asked)
-        accepted = best[:count]
-        self.scores = np.concatenate((self.scores, scores[:count]))
-        self.leads = np.concatenate((self.leads, leads[:count]))
+        room = limit - len(self.done)
+        differs = np.flatnonzero(judged.best[:room] != judged.asked[:room])
+        count = differs[0] + 1 if differs.size else min(room, len(judged.asked))
+        accepted = judged.best[:count]
+        self.scores = np.concatenate((self.scores, judged.scores[:count]))
+        self.leads = np.concatenate((self.leads, judged.leads[:count]))
         if not differs.size and len(self._tail):
             self.done = self.draft.tolist()
             self.scores = np.concatenate((self.scores, self._tail))

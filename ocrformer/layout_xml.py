@@ -108,12 +108,12 @@ def _alto_text(line: ET.Element) -> str:
 
 def _alto_place(line: ET.Element) -> list[tuple[float, ...]]:
     """Corners of a line, its outline where it has none, or else the corners of its words."""
-    outline = line.find("Shape/Polygon")
-    if outline is not None and not set(_ALTO_PLACE) <= set(line.keys()):
+    outline, placed = line.find("Shape/Polygon"), set(_ALTO_PLACE) <= set(line.keys())
+    if outline is not None and not placed:
         numbers = list(map(float, outline.get("POINTS", "").replace(",", " ").split()))
         return list(zip(numbers[::2], numbers[1::2], strict=True))
     points: list[tuple[float, ...]] = []
-    for part in [line] if set(_ALTO_PLACE) & set(line.keys()) else line.findall("String"):
+    for part in [line] if placed else line.findall("String"):
         left, top, width, height = (float(part.get(key, "")) for key in _ALTO_PLACE)
         points += [(left, top), (left + width, top + height)]
     return points

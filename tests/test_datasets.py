@@ -206,6 +206,7 @@ def test_hyphens_of_alto_belong_to_the_text(tmp_path, hyphen, text):
          '<String CONTENT="x"/></TextLine>', "x", (7, 17)),
         ('<TextLine><String HPOS="2" VPOS="5" WIDTH="9" HEIGHT="4" CONTENT="a"/><SP/>'
          '<String HPOS="20" VPOS="4" WIDTH="9" HEIGHT="6" CONTENT="b"/></TextLine>', "a b", (7, 28)),
+        ('<TextLine WIDTH="40"><String HPOS="2" VPOS="5" WIDTH="9" HEIGHT="4" CONTENT="a"/></TextLine>', "a", (5, 10)),
     ],
 )  # fmt: skip
 def test_what_alto_leaves_out(tmp_path, line, text, shape):
@@ -491,6 +492,28 @@ def test_tables_in_folders_of_a_folder_and_pages_told_twice(tmp_path, caplog):
     Image.new("L", (200, 100), 255).save(export / "p.png")
     assert texts(export) == ["two words"]
     assert "passed over, as another file has lines of" in caplog.text
+
+
+def test_tables_below_are_told_of_and_each_folder_is_read_once(tmp_path, caplog):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "labels.tsv").write_text(f"a.png\t{name}\n", "utf-8")
+        (tmp_path / name / "metadata.csv").write_text(f"file_name,text\na.png,{name}\n", "utf-8")
+    assert texts(tmp_path) == ["one", "two"]
+    assert caplog.text.count("metadata.csv: its lines are not used, as labels.tsv is there") == 2
+    picture(tmp_path / "c.png")
+    (tmp_path / "c.gt.txt").write_text("pair", "utf-8")
+    caplog.clear()
+    assert texts(tmp_path) == ["pair"]
+    assert "labels.tsv and 3 more: its lines are not used, as c.gt.txt is there" in caplog.text
+
+
+def test_pages_in_a_folder_of_their_own_find_pictures_named_by_another_system(tmp_path):
+    Image.new("L", (200, 100), 255).save(tmp_path / "p.png")
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "p.xml").write_text(PAGE.replace('"p.png"', '"C:\\scans\\p.png"'))
+    (sample,) = load_samples(tmp_path)
+    assert sample.open().shape == (21, 51)
 
 
 def test_tables_of_old_macs_have_lines_too(tmp_path):

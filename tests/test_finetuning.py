@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from ocrformer.datasets import DatasetError, Sample, load_samples
 from ocrformer.image import prepare
 from ocrformer.model.network import Bundle, Network, load, save
 from ocrformer.training.batches import Buckets
+from ocrformer.training.data import text_files
 from ocrformer.training.finetune import FinetuneModule, KeepBest, Recipe, train
 from ocrformer.training.fonts import OWN, FontError, load_faces
 from ocrformer.training.growth import grow
@@ -127,6 +129,10 @@ def test_texts_for_replay_are_told_apart_by_their_letters(weights, labelled, fon
     assert sum("oaks" in source._running(Random(seed), 400) for seed in range(20)) > 10
     (tmp_path / "ko.txt").write_text("나무 아래에서\n" * 50, "utf-8")
     assert _is_korean(tmp_path / "ko.txt") and not _is_korean(tmp_path / "old.txt")
+    (tmp_path / "mac.txt").write_text(normalize("NFD", "나무 아래에서\n" * 50), "utf-8")
+    (tmp_path / "._mac.txt").write_bytes(b"\x00\x05\x16\x07")
+    assert _is_korean(tmp_path / "mac.txt")
+    assert [file.name for file in text_files([str(tmp_path)])] == ["ko.txt", "mac.txt", "old.txt"]
 
 
 def test_texts_bring_new_characters_to_fonts_that_have_them(weights, fonts, tmp_path):

@@ -1,6 +1,7 @@
 """Synthetic lines: how they look, and that they depend on their key alone."""
 
 import random
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -80,6 +81,49 @@ def test_likeness_tells_worn_from_spoilt(faces):
     noise = np.random.default_rng(0).integers(0, 256, page.shape).astype(np.uint8)
     assert ink.likeness(page, page) > 0.99
     assert abs(ink.likeness(page, noise)) < 0.5
+
+
+def test_wear_that_spoils_the_text_beside_a_block_is_taken_back(factory, monkeypatch):
+    def wiped(page, *_):  # the text is gone, the block is not
+        return np.hstack([page[:, :30], np.full((20, 50), 200, np.uint8)])
+
+    monkeypatch.setattr(degrade, "degrade", wiped)
+    text = np.full((20, 50), 200, np.uint8)
+    text[5:15, 5:45:6] = 150
+    page = np.hstack([np.zeros((20, 30), np.uint8), text])
+    assert ink.likeness(page, wiped(page)) > 0.9
+    assert factory._worn(random.Random(0), page, degrade.DOCUMENT, slice(30, 80), whatever=False) is page
+
+
+def test_thin_strokes_are_not_made_thinner():
+    mask = np.zeros((20, 60), np.uint8)
+    mask[5:15, 5:55:6] = 255  # a pixel wide
+    mask[12:15, 2:5] = 255  # a full stop, which would stay
+    for seed in range(30):
+        kept = ink.embolden(random.Random(seed), mask)
+        assert kept[5:11].max() > 128
+
+
+def test_tight_crops_keep_flat_marks(faces):
+    for seed in range(300):
+        renderer = render.Renderer(random.Random(seed), faces[0], replace(layouts.DOCUMENT, tight=1.0, askew=0.0))
+        mask = np.zeros((100, 60), np.uint8)
+        mask[50:54, 20:40] = 255
+        top, bottom, *_ = renderer._frame(mask)
+        assert top <= 50 and bottom >= 54
+
+
+def test_lines_drawn_in_pieces_are_not_cut_off(faces):
+    """`AV` is narrower with kerning than its letters are, which are drawn one by one."""
+    renderer = next(
+        drawn
+        for seed in range(20)
+        if (drawn := render.Renderer(random.Random(seed), faces[0], layouts.CLEAN)).font.layout_engine
+    )
+    renderer.spacing = (0.01, 0.0)
+    mask = renderer._ink("AVAVAVAVAVAVAVAVAVAVAVAV" * 4 + "I")
+    columns = np.flatnonzero(mask.max(axis=0) > 60)
+    assert columns[-1] < mask.shape[1] - 1
 
 
 def test_a_lone_box_which_may_be_a_letter_is_not_taught_to_be_nothing():
@@ -189,9 +233,9 @@ def test_synth_for_measuring_is_clean_and_of_unseen_families(fonts, faces, tmp_p
 def test_a_block_beside_a_line_hides_nothing():
     page = np.full((20, 50), 200, np.uint8)
     for seed in range(20):
-        edged = ink.edged(random.Random(seed), page)
+        edged, left = ink.edged(random.Random(seed), page)
         assert edged.shape[0] == 20 and 50 < edged.shape[1] <= 110
-        assert any(np.array_equal(edged[:, x : x + 50], page) for x in range(edged.shape[1] - 49))
+        assert np.array_equal(edged[:, left : left + 50], page)
 
 
 def test_light_and_shadow_leave_print_a_quarter_of_its_contrast():

@@ -158,6 +158,17 @@ def test_of_fonts_that_look_alike_the_richer_one_is_kept(fonts, tmp_path):
     assert face.path.endswith("b-all.ttf") and "é" in face.characters
 
 
+def test_characters_drawn_as_others_are_not_the_fonts(fonts, tmp_path):
+    font = TTFont(fonts / "DejaVuSans.ttf")
+    for table in (table.cmap for table in font["cmap"].tables if table.isUnicode()):
+        for character, drawn in ("ÒT", "ñc", "\\₩", "–-", "‚,", '“"', "|l"):
+            table[ord(character)] = table[ord(drawn)]
+    font.save(tmp_path / "misdrawn.ttf")
+    (face,) = load_faces([tmp_path], CHARSET)
+    (whole,) = load_faces([fonts / "DejaVuSans.ttf"], CHARSET)
+    assert whole.characters - face.characters == {"Ò", "ñ", "\\"}
+
+
 def test_missing_and_broken_fonts(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such font"):
         find_font_files([tmp_path / "none"])
@@ -323,9 +334,9 @@ def test_ligatures_do_not_turn_characters_into_others(monkeypatch):
     monkeypatch.setattr(ImageFont.FreeTypeFont, "getlength", lambda *_, features=None: features)
     font = ImageFont.FreeTypeFont.__new__(ImageFont.FreeTypeFont)
     font.layout_engine = ImageFont.Layout.RAQM
-    for symbols in ("a -> b", "(c) 1998", "0x1F", "x != y", "<3"):
+    for symbols in ("a -> b", "(c) 1998", "0x1F", "x != y", "<3", "Tel. 1", "Nr. 2", "oeuvre"):
         assert "-liga" in (Style(font).length(Run(symbols, font)) or ()), symbols
-    assert Style(font, ("onum",)).length(Run("office 12 (of 3)", font)) == ["onum", "-calt"]
+    assert Style(font, ("onum",)).length(Run("office 12 (of 3)", font)) == ["onum", "-calt", "-rlig"]
 
 
 def test_capitals_of_faces_that_have_nothing_else_stay_in_the_charset(faces):

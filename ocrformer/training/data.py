@@ -89,7 +89,7 @@ def only(voice: Voice, *, held_out: bool) -> Voice:
 
 
 def text_files(places: Sequence[str]) -> list[Path]:
-    """Text files named directly or found as *.txt in folders.
+    """Text files named directly or found as *.txt in folders, but hidden ones.
 
     Raises:
         FileNotFoundError: If a place does not exist, or is a folder without any.
@@ -98,7 +98,7 @@ def text_files(places: Sequence[str]) -> list[Path]:
     for place in map(Path, places):
         if not place.exists():
             raise FileNotFoundError(f"no such text file or folder: {place}")
-        found = sorted(place.glob("*.txt")) if place.is_dir() else [place]
+        found = sorted(place.glob("[!.]*.txt")) if place.is_dir() else [place]
         if not found:
             raise FileNotFoundError(f"{place}: no *.txt in this folder; name the files, or the folder that holds them")
         files += found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image, ImageFont
 
 from ocrformer.charset import Charset
 from ocrformer.lettering import MISSING, ink
+from ocrformer.metrics import fold
 
 SYSTEM_FONTS = Path("/usr/share/fonts")
 _SUFFIXES = {".ttf", ".otf", ".ttc", ".woff"}
@@ -24,6 +26,8 @@ UNFIT = (
     *"cmex cmsy msam msbm stmary wasy eufm alfa-beta ellenike ellenita elleb".split(),  # mathematics, Greek
     *"bin01st binx01s binaryt binaryx entlayrb 90stars fauxsnow lineding graze symmetry".split(),  # ciphers, toys
     *"snailets qbicle vertigo bitbttf".split(),
+    *"booku chanu gothu monou pallu romau sanscu sansu_ sansub sansui schou cyrvetic".split(),  # Cyrillic as Latin-1
+    *"ipaitali iparegul ipabold feta.ttf nucleus".split(),  # phonetics, music, toys as Latin-1
 )
 """Parts of the names of font files that people would not read either: symbols, ornaments, wrong or broken glyphs."""
 OWN = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -160,14 +164,31 @@ def _inspect(
     codes = set(mapped)
     wanted = [c for c in charset.characters if ord(c) in codes and not "\u1100" <= c <= "\u11ff"]
     tofu = ink(probe, MISSING)
-    drawn = {c for c in wanted if c == " " or ink(probe, c) not in (tofu, b"")}
+    looks = {c: look for c in wanted if (look := ink(probe, c)) not in (tofu, b"")}
+    drawn = {*looks.keys() - _misdrawn(looks), *(" " for c in wanted if c == " ")}
     basic = [c for c in _REQUIRED if c in drawn]
-    if len({ink(probe, c) for c in basic}) < len(basic) // 2:
+    if len({looks[c] for c in basic}) < len(basic) // 2:
         raise ValueError("it draws different letters alike")
     syllables = _drawn_syllables(probe, "".join(chr(code) for code in range(0xAC00, 0xD7A4) if code in codes), tofu)
     face = Face(str(path), index, family, frozenset(drawn), syllables, _capitals_only(probe, drawn))
     look = b"".join(ink(probe, c) for c in "Rag&5e" + syllables[:1])
     return face, look
+
+
+def _misdrawn(looks: Mapping[str, bytes]) -> set[str]:
+    """Characters that a font draws as others: accents that it lacks, a letter for a sign, ₩ for a backslash.
+
+    Forms of one quote or dash may look alike, and so may letters, figures and signs of ASCII.
+    """
+    alike: dict[bytes, set[str]] = defaultdict(set)
+    for character, look in looks.items():
+        alike[look].add(character)
+    wrong: set[str] = set()
+    for group in alike.values():
+        if len({fold(character) for character in group}) > 1 and group != {",", "‚"}:
+            money = "\\" in group and group & set("₩¥")
+            wrong |= {"\\"} if money else {c for c in group if not c.isascii()}
+    return wrong
 
 
 def _drawn_syllables(font: ImageFont.FreeTypeFont, mapped: str, tofu: bytes) -> str:

@@ -14,6 +14,9 @@ from ocrformer.image import Pixels
 
 Mask = npt.NDArray[np.uint8]
 """Ink coverage (H, W), 0 none, 255 full."""
+LEGIBLE = 0.66
+"""Likeness to the clean line under which ink is spoilt, not worn."""
+_KEPT = 0.3  # share of its ink that a line keeps at least where strokes get thinner
 
 
 def scaled(picture: Pixels, width: int, height: int) -> Pixels:
@@ -25,7 +28,8 @@ def embolden(rng: Random, mask: Mask) -> Mask:
     """Strokes a pixel thicker or thinner, unless that would erase them."""
     kernel = np.ones(rng.choice(((1, 2), (2, 1), (2, 2))), np.uint8)
     thicker = np.asarray(cv2.dilate(mask, kernel) if rng.random() < 0.65 else cv2.erode(mask, kernel), np.uint8)
-    return thicker if thicker.max(initial=0) > 128 else mask
+    kept = thicker.sum() > _KEPT * mask.sum() and likeness(mask, thicker) > LEGIBLE
+    return thicker if kept else mask
 
 
 def patchy(rng: Random, mask: Mask) -> Mask:
@@ -134,11 +138,15 @@ def window(mask: Mask, top: int, bottom: int, left: int, right: int) -> Mask:
     return opened
 
 
-def edged(rng: Random, page: Pixels) -> Pixels:
-    """A block of another grey at one end, as covers, shaded cells and the edges of scans leave it: it is no l."""
+def edged(rng: Random, page: Pixels) -> tuple[Pixels, int]:
+    """A block of another grey at one end, as covers, shaded cells and the edges of scans leave it: it is no l.
+
+    Returns:
+        The picture and the column where the page begins in it.
+    """
     width = round(page.shape[0] * rng.uniform(0.1, 1.5))
     ends = rng.choice(((width, 0), (0, width), (0, width), (width, width)))
-    return np.pad(page, ((0, 0), ends), constant_values=rng.choice((0, 255, rng.randrange(256))))
+    return np.pad(page, ((0, 0), ends), constant_values=rng.choice((0, 255, rng.randrange(256)))), ends[0]
 
 
 def shaded(rng: Random, page: Pixels) -> Pixels:

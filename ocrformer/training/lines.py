@@ -82,17 +82,19 @@ class LineFactory:
         else:
             written, mask = self._draw(rng, mixture, layout, width)
         page = render.colour(rng, mask, layout)
+        columns = slice(0, page.shape[1])
         if rng.random() < _EDGED:
-            page = ink.edged(rng, page)
+            page, left = ink.edged(rng, page)
+            columns = slice(left, left + columns.stop)
         if rng.random() >= _CLEAN:
-            page = self._worn(rng, page, wear, whatever=not written)
+            page = self._worn(rng, page, wear, columns, whatever=not written)
         return written, ink.shaded(rng, page) if rng.random() < _SHADED else page
 
-    def _worn(self, rng: Random, page: Pixels, wear: degrade.Wear, *, whatever: bool) -> Pixels:
-        """The page after some wear; as it was if wear would spoil it, unless `whatever` comes of it will do."""
+    def _worn(self, rng: Random, page: Pixels, wear: degrade.Wear, text: slice, *, whatever: bool) -> Pixels:
+        """The page after some wear; as it was if wear would spoil its text, unless `whatever` comes of it will do."""
         for _ in range(2):
             worn = degrade.degrade(page, wear, rng)
-            if whatever or ink.likeness(page, worn) > _LEGIBLE:
+            if whatever or ink.likeness(page[:, text], worn[:, text]) > _LEGIBLE:
                 return worn
         return page
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -132,7 +133,7 @@ def _by_script(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 def _is_korean(file: Path) -> bool:
     """Whether a quarter of a text is Hangul syllables."""
-    text = read_text(file)[:20_000]
+    text = unicodedata.normalize("NFC", read_text(file)[:20_000])
     return 4 * sum("가" <= character <= "힣" for character in text) > len(text)
 
 

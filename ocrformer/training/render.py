@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from ocrformer.image import Pixels
 from ocrformer.training.fonts import Face
 from ocrformer.training.ink import (
+    LEGIBLE,
     Mask,
     askew,
     bend,
@@ -35,7 +36,6 @@ _SUBSTITUTES = {
 }  # fmt: skip
 
 _RISE = 0.5  # font sizes by which a line that is not level is taller, on average
-_LEGIBLE = 0.66  # likeness to the clean ink under which print is spoilt
 
 
 def drawable(text: str, face: Face) -> str:
@@ -145,14 +145,15 @@ class Renderer:
         """The text on a canvas of the font's line height with room around it."""
         ascent, descent = self.font.getmetrics()
         room = self.size // 2
-        runs = self.style.runs(text)
-        width = math.ceil(sum(run.gap + max(self.style.length(run), self._advance(run)) for run in runs))
+        runs = [(run, self._pieces(run)) for run in self.style.runs(text)]
+        widths = (run.gap + max(self.style.length(run), sum(map(self._advance, pieces))) for run, pieces in runs)
+        width = math.ceil(sum(widths))  # pieces stand apart without kerning, and are wider together
         canvas = Image.new("L", (width + 2 * room, ascent + descent + 2 * room))
         pen = ImageDraw.Draw(canvas)
         x = float(room)
-        for run in runs:
+        for run, pieces in runs:
             x += run.gap
-            for piece in self._pieces(run):
+            for piece in pieces:
                 self.style.draw(pen, piece, x, room + ascent)
                 lost = self.uneven * self.rng.random() * self.font.getlength(" ") if " " in piece.text else 0.0
                 x += self._advance(piece) - lost
@@ -165,7 +166,7 @@ class Renderer:
             printed = patchy(self.rng, printed)
         if self.rng.random() < self.layout.dotted:
             printed = dots(self.rng, printed)
-        return printed if printed is ink or likeness(ink, printed) > _LEGIBLE else ink
+        return printed if printed is ink or likeness(ink, printed) > LEGIBLE else ink
 
     def _pieces(self, run: Run) -> list[Run]:
         """What can be drawn at once: the run, or its words or letters where their spaces are not the font's."""
@@ -194,8 +195,9 @@ class Renderer:
             return 0, mask.shape[0], 0, mask.shape[1]
         if self.tight:
             slack = max(1.0, 0.12 * self.size)
-            top = int(rows[0]) - round(self.rng.triangular(-0.5, 3.0, 0.5) * slack)
-            bottom = int(rows[-1]) + 1 + round(self.rng.triangular(-0.5, 3.0, 0.5) * slack)
+            inward = (rows[-1] - rows[0]) // 4  # of a dash or full stops, which slack could cut away
+            top = int(rows[0]) - max(-inward, round(self.rng.triangular(-0.5, 3.0, 0.5) * slack))
+            bottom = int(rows[-1]) + 1 + max(-inward, round(self.rng.triangular(-0.5, 3.0, 0.5) * slack))
         else:
             top = self.size // 2 - round(self.rng.uniform(-0.08, 0.25) * self.size)
             bottom = self.size // 2 + ascent + descent + round(self.rng.uniform(-0.08, 0.25) * self.size)

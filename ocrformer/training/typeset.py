@@ -13,8 +13,8 @@ from ocrformer.training.fonts import Face, open_font
 
 _SMALL_CAPITALS = 0.78  # height of small capitals to that of capitals
 _OLD_ONE = 0.7  # height of an old-style 1, which many old types draw as a small I, to that of capitals
-_LIGATED = re.compile(r"[^\w\s]{2}|0x|<3|\([a-z]\)", re.IGNORECASE)
-"""What ligatures of some fonts turn into other characters: -> != -- 0x1F <3 (c)."""
+_LIGATED = re.compile(r"[^\w\s]{2}|0x|<3|\([a-z]\)|[ao]e|nr\.|tm|tel", re.IGNORECASE)
+"""What ligatures of some fonts turn into other characters: -> != -- 0x1F <3 (c), ae oe, Nr. TM Tel."""
 _LEANING = ".,:;!'"  # half-width faces put these at the left of their cells: 65. 20 without a space
 _BEFORE_PUNCTUATION = re.compile(r"(?<=[^\s;:!?])(?=[;:!?])")
 
@@ -129,7 +129,7 @@ def _features(font: ImageFont.FreeTypeFont, text: str, wanted: tuple[str, ...]) 
     """OpenType features for a text, of which the picture shall show each character."""
     if font.layout_engine != ImageFont.Layout.RAQM:
         return None
-    return [*wanted, "-calt", *(("-liga", "-clig") if _LIGATED.search(text) else ())]
+    return [*wanted, "-calt", "-rlig", *(("-liga", "-clig") if _LIGATED.search(text) else ())]
 
 
 def in_capitals(text: str) -> str:

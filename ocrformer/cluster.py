@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import socket
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -61,6 +62,7 @@ class _Read:
 
     def __init__(self, job: Job) -> None:
         torch.set_num_threads(1)  # an actor is given one core
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # as the command line does
         if os.path.isdir(job.folder):  # noqa: PTH112 - and not closed to this process
             os.chdir(job.folder)
         reader = OCRformer.from_pretrained(job.model, job.device, job.runtime)

@@ -35,7 +35,7 @@ MIN_WIDTH = 16
 
 _FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _MIN_CONTRAST = 48  # grey levels that count as full ink at least: keeps paper noise from being blown up
-_SUBFILE_TYPE = 254
+_SUBFILE_TYPE = 254  # TIFF's NewSubfileType
 _DEPTHS = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 
 
@@ -45,7 +45,7 @@ class ImageError(ValueError):
     Args:
         message: The sentence.
         code: What kind of fault, for programs: `unreadable_file`, `empty_file`, `unsupported`, `damaged`, `too_large`,
-            `not_a_line`, `too_long` (to be shown) or `bad_array`.
+            `out_of_memory`, `not_a_line`, `too_long` (to be shown) or `bad_array`.
     """
 
     def __init__(self, message: str, code: str) -> None:
@@ -101,25 +101,21 @@ def load_pages(
                 if frame == MAX_PAGES:
                     raise ImageError(f"{name}: more than {MAX_PAGES:,} pages", "too_large")
                 image.seek(frame)
-                if frame and _is_reduced(image):
-                    continue
+                if frame and getattr(image, "tag_v2", {}).get(_SUBFILE_TYPE, 0) & 0b101:
+                    continue  # a thumbnail or a mask of another page
                 pages += 1
                 if pages > first:
                     yield _from_pil(image, max_pixels, name)
     except ImageError:
         raise
+    except MemoryError:
+        raise ImageError(f"{name}: larger than the memory that is left", "out_of_memory") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageError(f"{name}: more pixels than the limit of {max_pixels:,}", "too_large") from None
     except UnidentifiedImageError:
         raise _refusal(name, data) from None
     except Exception as error:  # noqa: BLE001 - Pillow's plugins raise almost anything on a damaged file
         raise ImageError(f"{name}: damaged or truncated image ({error})", "damaged") from None
-
-
-def _is_reduced(page: Image.Image) -> bool:
-    """Whether a page of a TIFF is a thumbnail or a mask of another (NewSubfileType)."""
-    kind: int = getattr(page, "tag_v2", {}).get(_SUBFILE_TYPE, 0)
-    return bool(kind & 0b101)
 
 
 def _file_bytes(path: Path) -> bytes:
@@ -139,7 +135,7 @@ def _refusal(name: str, data: bytes) -> ImageError:
         return ImageError(f"{name}: a PDF is not a line image; rasterise it and cut the lines first", "unsupported")
     if is_heic(data[:16]):
         return ImageError(f"{name}: HEIC is not supported; convert it to JPEG or PNG first", "unsupported")
-    if looks_like_image(data[:16]):
+    if looks_like_image(data[:512]):
         return ImageError(f"{name}: damaged or truncated image (its header cannot be read)", "damaged")
     return ImageError(f"{name}: not an image in a supported format ({', '.join(_FORMATS)})", "unsupported")
 

@@ -48,7 +48,8 @@ class JournalWriter:
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.path, self.form, self.characters = path, form, characters
-        self.journal, self._next = (path.with_name(path.name + end) for end in (".journal", ".journal.new"))
+        self.journal = self.journal_of(path)
+        self._next = path.with_name(self.journal.name + ".new")
         self.failed = 0
         self._settings = {"format": form, "characters": characters, **(settings or {})}
         self._entries: list[Entry] = []
@@ -57,13 +58,18 @@ class JournalWriter:
         if self.resumed:
             self._recover()
         else:
-            put(str(self.journal), _note(self._settings))  # first: a file without a journal cannot be gone on with
+            self._write_journal(self.journal)  # first: a file without a journal cannot be gone on with
             put(str(path), header(form))
         self._done: dict[Stamp, list[Entry]] = defaultdict(list)
         for entry in self._entries:
             self._done[entry[:3]].append(entry)
         self._rows = path.open("ab")
         self._notes = self.journal.open("ab")
+
+    @staticmethod
+    def journal_of(path: Path) -> Path:
+        """The journal of a growing file."""
+        return path.with_name(path.name + ".journal")
 
     def admit(self, item: Item) -> Item:
         """Every item: rows may have equal names."""
@@ -127,6 +133,8 @@ class JournalWriter:
         if settings is not None and settings != self._settings:
             raise OutputError(f"{self.path}: begun with other options ({differences(settings, self._settings)})")
         size = self.path.stat().st_size
+        if settings is None and size > len(header(self.form).encode()):
+            raise OutputError(f"{journal}: empty, though {self.path.name} is not; use --overwrite to start anew")
         within = list(itertools.takewhile(lambda entry: entry[3] <= size, entries))
         self._check(within, cut=len(within) < len(entries))
         return within
@@ -147,7 +155,7 @@ class JournalWriter:
 
         What has been read and is out of reach now keeps its rows.
         """
-        newest = {entry[0]: entry[1:3] for entry in self._entries if entry[1:3] != _NEVER}
+        newest = _newest(self._entries)
         stale = [
             entry[1:3] != newest.get(entry[0], _NEVER) or (tried_again and entry[1:3] == _NEVER)
             for entry in self._entries
@@ -169,6 +177,27 @@ class JournalWriter:
 
     def _write_journal(self, journal: Path) -> None:
         put(str(journal), b"".join(map(_note, (self._settings, *self._entries))))
+        with journal.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _newest(entries: Sequence[Entry]) -> dict[str, tuple[int, int]]:
+    """Newest version of each item that was reached; what was lost of an archive is of its last one read, too."""
+    lost = {entry[0] for entry in entries if entry[5]}
+    newest: dict[str, tuple[int, int]] = {}
+    for name, *version, _, _, _ in entries:
+        if version != list(_NEVER):
+            above = (str(place) for place in Path(name).parents) if lost else ()
+            newest |= dict.fromkeys((name, *lost.intersection(above)), (version[0], version[1]))
+    return newest
+
+
+def is_journal(path: Path) -> bool:
+    """Whether a file is a journal, or the beginning of one."""
+    try:
+        return _read_journal(path)[0] is not None or not path.stat().st_size
+    except OutputError:
+        return False
 
 
 def _read_journal(journal: Path) -> tuple[Any, list[Entry]]:

@@ -11,16 +11,19 @@ _SCAN = re.compile(rb"\xff\xda\0[\x08\x0a\x0c\x0e]")
 """Start of a scan of one to four components, with the length that it then has: what follows a picture (a film, for
 instance) holds the marker alone once in 64 KB."""
 
+_GAP = rb"(?:\s|#[^\n]*\n)+"
+_PORTABLE = re.compile(rb"P(?:[14](?:%b\d+){2}|[2356](?:%b\d+){3})\s" % (_GAP, _GAP))
+"""Header of a PBM, PGM or PPM: sizes, and the brightest value; "P2 35" may begin a text."""
+
 ENDINGS = tuple(".png .jpg .jpeg .tif .tiff .bmp .webp .gif .jp2 .avif .heic .pbm .pgm .ppm".split())
 """How names of pictures end, where content does not decide."""
 
 
 def looks_like_image(head: bytes) -> bool:
-    """Whether a file that begins so (16 bytes suffice) claims to be a picture, in a supported format or HEIC."""
-    portable = re.match(rb"P[1-6]\s+[\d#]|P[1-6]#", head)
+    """Whether a file that begins so (512 bytes suffice) claims to be a picture, in a supported format or HEIC."""
     boxed = (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:12] in (b"ftypavif", b"ftypavis")
     bitmap = head[:2] == b"BM" and head[6:10] == b"\0\0\0\0"
-    return head.startswith(_MAGIC) or bool(portable) or boxed or bitmap or is_heic(head)
+    return head.startswith(_MAGIC) or bool(_PORTABLE.match(head)) or boxed or bitmap or is_heic(head)
 
 
 def scans(data: bytes) -> int:

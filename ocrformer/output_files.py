@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 from ocrformer.archives import is_tar, is_zip
 from ocrformer.magic import looks_like_image
 from ocrformer.remote import as_oserror, content, is_url, on_disk, remote
+
+_NO_NEW_FILE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY)
+"""How folders refuse new files where one that is there may be written, as one file shared with a container."""
 
 
 class OutputError(ValueError):
@@ -50,7 +54,7 @@ def occupied(target: str) -> bool:
 
 
 def put(target: str, content: str | bytes) -> None:
-    """Write a whole file or object at once; a local file appears complete or not at all.
+    """Write a whole file or object at once; local files appear complete or not at all, in folders that take new ones.
 
     Raises:
         OutputError: If it cannot be written.
@@ -72,9 +76,11 @@ def put(target: str, content: str | bytes) -> None:
         try:
             partial.write_bytes(data)
             partial.replace(path)
-        except OSError:
+        except OSError as error:
             partial.unlink(missing_ok=True)
-            raise
+            if error.errno not in _NO_NEW_FILE or not path.is_file():
+                raise
+            path.write_bytes(data)
     except OSError as error:
         raise OutputError(f"{target}: cannot write there ({error.strerror or error})") from None
 
@@ -89,7 +95,7 @@ def spare(target: str) -> None:
         return
     place = on_disk(target)
     head = content(place, 512) if is_url(place) else _head(place)
-    if looks_like_image(head[:16]) or is_zip(head) or (not is_url(place) and is_tar(place, head)):
+    if looks_like_image(head) or is_zip(head) or (not is_url(place) and is_tar(place, head)):
         raise OutputError(f"{target}: is a picture or an archive; name another file")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import itertools
 import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,11 +16,9 @@ from ocrformer.output_files import OutputError
 from ocrformer.outputs import as_record
 from ocrformer.pages import data_of, fill
 from ocrformer.remote import is_url
-from ocrformer.rows import Row
+from ocrformer.rows import Row, printable
 from ocrformer.summary import Summary
 from ocrformer.transcribe import Result
-
-_PAGE = re.compile(r"#\d+$")
 
 
 class Report:
@@ -47,13 +44,13 @@ class Report:
         for result in results:
             for row, line in zip(result.rows, result.lines, strict=True):
                 self._rows_seen += 1
-                self._again |= {_picture(row.file)} & self._earlier
+                self._again |= {printable(result.item.name)} & self._earlier
                 certainty = row.line.confidence if row.line else -1.0
                 entry = (-certainty, next(self._count))
                 if len(self._kept) < self.most:
-                    heapq.heappush(self._kept, (*entry, self._record(row, line)))
+                    heapq.heappush(self._kept, (*entry, self._record(result.item.name, row, line)))
                 elif entry[0] > self._kept[0][0]:
-                    heapq.heapreplace(self._kept, (*entry, self._record(row, line)))
+                    heapq.heapreplace(self._kept, (*entry, self._record(result.item.name, row, line)))
 
     def go_on(self, page: str) -> None:
         """Take over the lines of an earlier run's page.
@@ -67,11 +64,11 @@ class Report:
             kept = [(-s, next(self._count), dict(row)) for s, row in zip(sure, before["rows"], strict=True)]
             self._rows_seen = len(kept) + int(before["omitted"])
             self._items = self._items_before = int(before["pictures"])
+            self._earlier = {record["picture"] for _, _, record in kept}
             self._before = Summary(Counter(before["statuses"]), float(before["confidence"]))
         except (ValueError, TypeError, LookupError, OSError):
             raise OutputError(f"{page}: is no report to go on with; name another file, or --overwrite it") from None
         self._kept, self._first_new = kept, len(kept)
-        self._earlier = {_picture(record["file"]) for _, _, record in kept}
         heapq.heapify(self._kept)
 
     def lacking(self, finished: int) -> int:
@@ -84,7 +81,7 @@ class Report:
         rows = [record for _, _, record in sorted(kept, key=lambda one: (-one[0], one[1]))]
         stale = [one[2] for one in self._kept if self._is_stale(one)]
         counts = {
-            "pictures": self._items - len({_picture(record["file"]) for record in stale}),
+            "pictures": self._items - len({record["picture"] for record in stale}),
             "omitted": self._rows_seen - len(self._kept),
             "lacking": lacking,
         }
@@ -96,10 +93,11 @@ class Report:
     def _is_stale(self, kept: tuple[float, int, dict[str, Any]]) -> bool:
         """Whether an earlier run's line is of a picture that was read again, with as many pages or others."""
         _, number, record = kept
-        return number < self._first_new and _picture(record["file"]) in self._again
+        return number < self._first_new and record["picture"] in self._again
 
-    def _record(self, row: Row, line: Pixels | None) -> dict[str, Any]:
+    def _record(self, picture: str, row: Row, line: Pixels | None) -> dict[str, Any]:
         record = as_record(row)
+        record["picture"] = printable(picture)  # of which the row may be a page
         record["characters"] = [[c.text, round(c.confidence, 3)] for c in row.line.characters] if row.line else []
         record["image"] = picture_url(line) if line is not None else None
         record["label"] = row.file if is_url(row.file) or not row.file else self._from_here(Path(row.file))
@@ -108,8 +106,3 @@ class Report:
     def _from_here(self, file: Path) -> str:
         """How the page's folder names a file, whatever links lead to either."""
         return os.path.relpath(Path(os.path.realpath(file.parent)) / file.name, os.path.realpath(self.folder))
-
-
-def _picture(file: str) -> str:
-    """The picture that a row's file is, or is a page of."""
-    return _PAGE.sub("", file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from ocrformer.output_files import OutputError, make_ready, occupied, put, spare
 from ocrformer.outputs import SUFFIXES, as_document
 from ocrformer.remote import is_url
 from ocrformer.sidecar_journal import JOURNAL, read_past
-from ocrformer.sources import Item
+from ocrformer.sources import Item, is_file
 from ocrformer.transcribe import Result
 
 
@@ -97,9 +98,17 @@ class SidecarWriter:
             return None
         if not self.resumed:
             return f"{present[0]} exists; use --resume to keep such files or --overwrite to replace them"
-        ours = self._past(Path(target).parent / JOURNAL).names
-        strange = next((file for file in present if Path(file).name not in ours), None)
-        return strange and f"{strange} exists and is of no earlier run; use --overwrite to replace it"
+        return next(filter(None, (self._strangeness(item, file) for file in present)), None)
+
+    def _strangeness(self, item: Item, file: str) -> str | None:
+        """Why a file is not one that an earlier run wrote for this image, or for one that is gone."""
+        owner = self._past(Path(file).parent / JOURNAL).owner
+        if Path(file).name not in owner:
+            return f"{file} exists and is of no earlier run; use --overwrite to replace it"
+        other = _picture(owner[Path(file).name] or self._version(item))
+        if other == _picture(self._version(item)) or not is_file(other):
+            return None
+        return f"{file} is of {other}; read it into another folder, or --overwrite"
 
     def is_done(self, item: Item) -> bool:
         """Whether the files of this very version of the image are there.
@@ -111,9 +120,9 @@ class SidecarWriter:
         if not self.resumed or item.error is not None or is_url(target):
             return False
         beside = Path(target).parent
-        done = self._past(beside / JOURNAL).done
-        names, settings, failed = done.get((self._version(item), self.form), ([], {}, 0))
-        if not names or not all((beside / name).is_file() for name in names):
+        past, version = self._past(beside / JOURNAL), self._version(item)
+        names, settings, failed = past.done.get((version, self.form), ([], {}, 0))
+        if not names or not all(past.owner[name] == version and (beside / name).is_file() for name in names):
             return False
         if settings != self._settings and not self.overwrite:
             raise OutputError(f"{target}: made with other options ({differences(settings, self._settings)})")
@@ -180,10 +189,14 @@ class SidecarWriter:
         target = self.target(result.item)
         if not result.reached or result.item.error is not None or is_url(target):
             return
-        name, beside = json.loads(self._version(result.item))[0], Path(target).parent
+        name, beside = _picture(self._version(result.item)), Path(target).parent
+        past = self._past(beside / JOURNAL)
+        stale = past.made[name, self.form] - {Path(file).name for file in files}
+        own = re.compile(rf"{re.escape(Path(result.item.name).name)}(#\d+)?{re.escape(SUFFIXES[self.form])}")
         try:
-            for old in self._past(beside / JOURNAL).made[name, self.form] - {Path(file).name for file in files}:
-                (beside / old).unlink(missing_ok=True)
+            for old in filter(own.fullmatch, stale):
+                if _picture(past.owner[old] or name) == name:
+                    (beside / old).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
                 f"{error.filename}: cannot remove what is of an older picture ({error.strerror})"
@@ -216,3 +229,8 @@ class SidecarWriter:
 
     def close(self) -> None:
         """Nothing comes last."""
+
+
+def _picture(version: str) -> str:
+    """Name of the image of a version."""
+    return str(json.loads(version)[0])

@@ -53,19 +53,28 @@ def decode(item: Item, height: int) -> list[Decoded]:
     decoded: list[Decoded] = []
     try:
         for page in load_pages(item.content(), name=item.name):
-            line = prepare_whole(page, height, item.name)
-            decoded.append(Decoded(item.name, line, page.shape[1], page.shape[0]))
+            decoded.append(_prepared(item.name, page, height))  # noqa: PERF401 - an error loses none before it
     except ImageError as error:
         lost = f"; page {len(decoded) + 1} and those after it are lost" if decoded else ""
-        decoded.append(Decoded(item.name, None, error=f"{error}{lost}"))
+        reached = error.code != "out_of_memory"  # there may be more of it at another time
+        decoded.append(Decoded(item.name, None, error=f"{error}{lost}", reached=reached))
     except MemoryError:
-        decoded.append(Decoded(item.name, None, error=f"{item.name}: larger than the memory that is left"))
+        reason = f"{item.name}: larger than the memory that is left"
+        decoded.append(Decoded(item.name, None, error=reason, reached=False))
     except (OSError, SourceError) as error:
         reason = f"{item.name}: cannot open file ({getattr(error, 'strerror', None) or error})"
         decoded.append(Decoded(item.name, None, error=reason, reached=False))
     if len(decoded) > 1:
         return [replace(one, name=f"{one.name}#{number}") for number, one in enumerate(decoded, 1)]
     return decoded
+
+
+def _prepared(name: str, page: Pixels, height: int) -> Decoded:
+    """A page, or why it is no line; those after it may be."""
+    try:
+        return Decoded(name, prepare_whole(page, height, name), page.shape[1], page.shape[0])
+    except ImageError as error:
+        return Decoded(name, None, error=str(error))
 
 
 _Pages = list[list[Decoded]]

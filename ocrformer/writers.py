@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from ocrformer.journal import JournalWriter
+from ocrformer.journal import JournalWriter, is_journal
 from ocrformer.output_files import OutputError, make_ready, occupied, put, spare
 from ocrformer.outputs import ROW_FORMATS, as_document, as_row, header
 from ocrformer.remote import is_url
 from ocrformer.rows import Row
+from ocrformer.sidecar_journal import JOURNAL
 from ocrformer.sidecars import SidecarWriter
 from ocrformer.sources import Item
 from ocrformer.transcribe import Result
@@ -165,7 +166,7 @@ def _beside_images(to: Destination) -> SidecarWriter:
     if to.folder is not None:
         if to.resume and is_url(to.folder):
             raise OutputError(f"{to.folder}: --resume goes on in folders of this machine alone")
-        make_ready(f"{to.folder}/x")
+        make_ready(f"{to.folder}/{JOURNAL}")
     return SidecarWriter(
         None if to.sidecars else to.folder,
         to.form,
@@ -187,6 +188,9 @@ def _one_file(to: Destination, output: str) -> DocumentWriter | JournalWriter:
         return DocumentWriter(output, to.form, characters=to.characters)
     if Path(output).is_file() and not (to.resume or to.overwrite):
         raise OutputError(f"{output} exists: use --resume to continue it or --overwrite to replace it")
+    journal = JournalWriter.journal_of(Path(output))
+    if journal.exists() and not Path(output).exists() and not to.overwrite and not is_journal(journal):
+        raise OutputError(f"{journal}: exists and is no journal of a run; name another output, or --overwrite it")
     begin = partial(JournalWriter, Path(output), to.form, characters=to.characters, settings=to.settings)
     try:
         return begin(resume=to.resume)

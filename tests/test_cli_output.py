@@ -1,9 +1,11 @@
 """Where `ocrformer read` writes: nothing is lost, replaced or mixed without a word."""
 
 import csv
+import errno
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -11,11 +13,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
 from ocrformer.cli import main
 from ocrformer.cli.progress import progress
+from ocrformer.model import network
 from ocrformer.pages import data_of
 from tests.conftest import ROOT
 
@@ -429,3 +433,70 @@ def test_a_resumed_report_shows_no_page_of_a_replaced_picture(read, before, afte
     names = ["x.tif"] if after == 1 else [f"x.tif#{number}" for number in range(1, after + 1)]
     assert sorted(row["file"] for row in page["rows"]) == names
     assert page["pictures"] == 1 and page["omitted"] == 0
+
+
+def test_lists_may_begin_with_names_like_a_picture_header(model, tmp_path):
+    name = "P2 35 40 9 of the atlas"
+    picture(tmp_path / "a.png").rename(tmp_path / name)
+    command = [sys.executable, "-m", "ocrformer", "read", "--model", model, "-"]
+    done = subprocess.run(command, input=f"{name}\n", cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_tree_may_hold_a_folder_of_any_name(read):
+    Path("out/x").mkdir(parents=True)
+    read("a.png", "--output-dir", "out", code=0)
+    assert Path("out/a.png.txt").is_file()
+
+
+def test_a_file_in_a_folder_that_takes_no_new_ones(read, monkeypatch):
+    Path("rows.json").write_text("old")
+    replace = Path.replace
+
+    def busy(self, target):
+        if Path(target).name == "rows.json":
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", busy)
+    read("a.png", "-o", "rows.json", "--overwrite", code=0)
+    assert json.loads(Path("rows.json").read_text())[0]["file"] == "a.png"
+    assert not Path("rows.json.part").exists()
+
+
+def test_rows_of_other_weights_are_not_gone_on_with(read, model):
+    Path("own.safetensors").write_bytes(Path(model).read_bytes())
+    options = ["-o", "rows.csv", "--resume", "--model", "own.safetensors"]
+    read("a.png", *options, code=0)
+    bundle = network.load(Path("own.safetensors"))
+    with torch.no_grad():
+        bundle.network.decoder.embedding.weight += 0.25
+    network.save("own.safetensors", bundle)
+    assert "begun with other options (weights " in read("a.png", "b.png", *options, code=2).stderr
+
+
+def test_nothing_is_replaced_before_a_cluster_answers(read):
+    Path("rows.csv").write_text("precious")
+    refused = read("a.png", "-o", "rows.csv", "--overwrite", "--engine", "ray", "--address", "127.0.0.1:9", code=2)
+    assert refused.stderr and Path("rows.csv").read_text() == "precious"
+
+
+def test_names_that_end_like_pages_are_pictures_of_their_own_in_reports(read):
+    picture(Path("c#1.png")).rename("c#1")
+    picture(Path("c#2.png")).rename("c#2")
+    options = ["-o", "rows.csv", "--resume", "--report", "page.html"]
+    read("c#1", "c#2", *options, code=0)
+    os.utime("c#2", (1, 1))
+    read("c#1", "c#2", *options, code=0)
+    page = data_of(Path("page.html").read_text("utf-8"))
+    assert page["pictures"] == 2 and sorted(row["file"] for row in page["rows"]) == ["c#1", "c#2"]
+
+
+def test_flaws_that_pillow_warns_of_are_not_the_users(model, tmp_path):
+    """Here a TIFF with two entries where one belongs (tag 284, PlanarConfiguration)."""
+    Image.new("L", (60, 20), 255).save(tmp_path / "a.tif")
+    one, two = (struct.pack("<HHI", 284, 3, count) for count in (1, 2))
+    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes().replace(one, two))
+    command = [sys.executable, "-m", "ocrformer", "read", "--model", model, "a.tif"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Warning" not in done.stderr, done.stderr

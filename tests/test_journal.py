@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import tarfile
 from concurrent.futures import ThreadPoolExecutor
 
 import fsspec
@@ -214,3 +215,45 @@ def test_output_to_urls(folder):
         assert memory.cat_file("/results/tree/0000.png.txt").startswith(b"w")
     finally:
         memory.rm("/results", recursive=True)
+
+
+def test_rows_of_an_archive_that_was_mended_replace_what_was_lost(tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.new("L", (40, 20), 255).save(tmp_path / name)
+    out, archive = tmp_path / "out.jsonl", tmp_path / "x.tar"
+    with tarfile.open(archive, "w") as whole:
+        for name in ("a.png", "b.png"):
+            whole.add(tmp_path / name, name)
+    good = archive.read_bytes()
+    archive.write_bytes(good[: len(good) // 8])
+    statuses = []
+    for content in (None, good):
+        if content:
+            archive.write_bytes(content)
+        writer = JournalWriter(out, "jsonl", resume=out.exists())
+        with ThreadPoolExecutor(1) as executor:
+            for results in transcriber(executor).run(Windows(find([str(archive)]), writer.is_done)):
+                writer.write(results)
+        writer.close()
+        statuses.append(sorted(json.loads(line)["status"] for line in out.read_text().splitlines()))
+    assert statuses[0][-1] == "failed" and statuses[1] == ["empty", "empty"]
+
+
+def test_an_empty_journal_costs_no_rows(folder, tmp_path):
+    out = tmp_path / "out.jsonl"
+    run(folder, JournalWriter(out, "jsonl", resume=False), stop_after=1)
+    before = out.read_bytes()
+    (tmp_path / "out.jsonl.journal").write_bytes(b"")
+    with pytest.raises(OutputError, match=r"out.jsonl.journal: empty, though out.jsonl is not"):
+        JournalWriter(out, "jsonl", resume=True)
+    assert out.read_bytes() == before
+
+
+def test_a_journal_of_something_else_is_not_replaced_unasked(tmp_path):
+    (tmp_path / "out.jsonl.journal").write_text("dear diary\n")
+    with pytest.raises(OutputError, match="exists and is no journal of a run"):
+        open_for(output=str(tmp_path / "out.jsonl"))
+    assert (tmp_path / "out.jsonl.journal").read_text() == "dear diary\n"
+    open_for(output=str(tmp_path / "out.jsonl"), overwrite=True).close()
+    (tmp_path / "out.jsonl").unlink()  # as a kill leaves it that comes between the two
+    open_for(output=str(tmp_path / "out.jsonl")).close()

@@ -1,5 +1,6 @@
 """A file per image, beside it or in a tree."""
 
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -186,3 +187,49 @@ def test_pictures_are_not_replaced_by_what_is_read_of_others(tmp_path):
 def test_names_that_no_file_can_have_are_refused(tmp_path):
     item = Item("x.tar/a\0b.png", "a\0b.png", data=b"x")
     assert "null character" in (SidecarWriter(str(tmp_path), "txt", resume=False).admit(item).error or "")
+
+
+def read_into(out, *places):
+    """A resumed run; what was refused, and the texts that are there."""
+    writer = SidecarWriter(str(out), "txt", resume=True)
+    items = [writer.admit(item) for item in find(map(str, places))]
+    with ThreadPoolExecutor(1) as executor:
+        for results in transcriber(executor).run(Windows(items, writer.is_done)):
+            writer.write(results)
+    return [item.error for item in items if item.error], {file.name: file.read_text() for file in out.glob("*.txt")}
+
+
+def test_text_of_another_picture_of_that_name_is_not_this_ones(tmp_path):
+    for name, width in (("one", 40), ("two", 60)):
+        (tmp_path / name).mkdir()
+        picture = Image.new("L", (width, 20), 255)
+        picture.paste(0, (10, 5, 20, 15))
+        picture.save(tmp_path / name / "a.png")
+    out, one, two = tmp_path / "out", tmp_path / "one" / "a.png", tmp_path / "two" / "a.png"
+    _, first = read_into(out, one)
+    refused, kept = read_into(out, two)
+    assert refused == [f"{two}: {out}/a.png.txt is of {one}; read it into another folder, or --overwrite"]
+    assert kept == first
+    one.rename(tmp_path / "put-away.png")
+    refused, replaced = read_into(out, two)
+    assert not refused and replaced != first
+    two.rename(tmp_path / "gone.png")
+    (tmp_path / "put-away.png").rename(one)  # the very version that was read first
+    refused, again = read_into(out, one)
+    assert not refused and again == first
+
+
+def test_a_journal_that_somebody_else_made_removes_nothing(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    (tmp_path / "precious").write_text("kept")
+    Image.new("L", (40, 20), 255).save(images / "a.png")
+    (images / "letter.txt").write_text("kept")
+    made = [json.dumps([["a.png", 1, 1], [name], {"format": "txt"}, 0]) for name in ("../precious", "letter.txt")]
+    (images / ".ocrformer.jsonl").write_text("\n".join(made) + "\n")
+    writer = SidecarWriter(None, "txt", resume=True)
+    with ThreadPoolExecutor(1) as executor:
+        for results in transcriber(executor).run(Windows(find([str(images / "a.png")]), writer.is_done)):
+            writer.write(results)
+    assert (images / "a.png.txt").is_file()
+    assert (tmp_path / "precious").is_file() and (images / "letter.txt").is_file()

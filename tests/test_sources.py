@@ -243,10 +243,12 @@ def test_a_tar_that_ends_too_soon_says_so(tmp_path, damage):
 
 
 def test_what_only_begins_like_a_picture(tree):
-    """Notes may begin with P1, and a tar with a folder called BMP."""
+    """Notes may begin with P1 or P2, and a tar with a folder called BMP."""
     (tree / "note.txt").write_text("P1 priority\n")
+    (tree / "pages.txt").write_text("P2 35 appendix, P3 36 index\n")
+    (tree / "d.anything").write_bytes(b"P6\n# written by a program\n#\n2 1\n255\n" + bytes(6))
     (tree / "c.pgm").write_bytes(b"P5 2 2 255\n\0\0\0\0")
-    assert names(find([str(tree)])) == ["a.anything", "b.png", "c.pgm", "fake.png"]
+    assert names(find([str(tree)])) == ["a.anything", "b.png", "c.pgm", "d.anything", "fake.png"]
     with tarfile.open(tree / "bmp.tar", "w") as archive:
         archive.add(tree / "b.png", "BMP/b.png")
     assert names(find([str(tree / "bmp.tar")])) == ["bmp.tar/BMP/b.png"]

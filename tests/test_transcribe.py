@@ -31,6 +31,29 @@ def test_pages_of_a_tiff_are_rows_of_their_own(tmp_path):
     assert [row.width for row in result.rows] == [60, 70, 80]
 
 
+def test_a_page_that_is_no_line_hides_none_after_it(tmp_path):
+    pages = [Image.new("L", size, 255) for size in ((60, 20), (6000, 2), (70, 20))]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    with ThreadPoolExecutor(1) as executor:
+        ((result,),) = transcriber(executor).run(Windows(find([str(tmp_path)])))
+    assert [row.error is None for row in result.rows] == [True, False, True]
+    assert [row.file.rsplit("#")[-1] for row in result.rows] == ["1", "2", "3"]
+    assert "too wide for one text line" in result.rows[1].error
+
+
+def test_what_memory_could_not_hold_is_tried_again(tmp_path, monkeypatch):
+    Image.new("L", (60, 20), 255).save(tmp_path / "a.png")
+
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("ocrformer.image.grey_levels", full)
+    with ThreadPoolExecutor(1) as executor:
+        ((result,),) = transcriber(executor).run(Windows(find([str(tmp_path)])))
+    assert "larger than the memory that is left" in result.rows[0].error
+    assert not result.reached
+
+
 def test_low_confidence_is_marked(folder):
     with ThreadPoolExecutor(2) as executor:
         results = [r for w in transcriber(executor, min_confidence=0.99).run(Windows(find([str(folder)]))) for r in w]

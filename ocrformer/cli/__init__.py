@@ -33,8 +33,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may know fewer letters than texts have
-    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # Pillow's; the limit here is another
-    warnings.filterwarnings("ignore", message="Corrupt EXIF data")  # the picture is read all the same
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of pictures that are read all the same
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")  # the limit here is another
 
 
 for command in (attend, bench, calibrate, data, evaluate, export, read, serve, synth, train):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import itertools
 import os
@@ -110,7 +111,7 @@ def _places(paths: tuple[str, ...]) -> Iterator[str]:
             listed = sys.stdin.read()
             names = listed.split("\0" if "\0" in listed else "\n")  # `find -print0`
             lines = [name.rstrip("\r").removeprefix("\ufeff") for name in names if name.strip()]
-            if lines and looks_like_image(os.fsencode(lines[0])[:16]):
+            if lines and not os.path.lexists(lines[0]) and looks_like_image(os.fsencode("\n".join(lines[:4]))):
                 raise click.UsageError("standard input must be a list of paths, not a picture")
             yield from lines
         else:
@@ -125,6 +126,7 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
 
     form = output_format(places, options)
     reader = _reader(options)
+    options["weights"] = hashlib.sha256(reader.path.read_bytes()).hexdigest()[:8] if reader.path else None
     decode = _decode_options(reader, options, boxes=options["characters"] or form in ("hocr", "alto", "page"))
     report = report_for(options, resumed=options["resume"])
     summary = Summary()
@@ -134,11 +136,11 @@ def _run(places: list[str], options: dict[str, Any], stopped: list[int]) -> int:
         flat = not options["recursive"] and any(map(is_folder, places))
         within = "; --recursive looks into folders within folders" if flat else ""
         raise SourceError(f"{places[0] if places else 'the list'}: no pictures there{within}")
-    writer = writer_for(form, places, options)  # last: it opens files
-    if not writer.resumed:
-        report = report_for(options, resumed=False)
-    windows = Windows(map(writer.admit, itertools.chain([first], items)), writer.is_done)
     with _engine(reader, decode, options) as engine, progress(places, options["recursive"]) as bar:
+        writer = writer_for(form, places, options)  # last: it opens files
+        if not writer.resumed:
+            report = report_for(options, resumed=False)
+        windows = Windows(map(writer.admit, itertools.chain([first], items)), writer.is_done)
         advance = advancing(bar, windows, summary)
         for results in engine.run(windows):
             if options["fail_fast"]:

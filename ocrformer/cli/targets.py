@@ -109,5 +109,5 @@ def _destination(form: str, options: dict[str, Any]) -> Destination:
         resume=options["resume"],
         overwrite=options["overwrite"],
         characters=options["characters"],
-        settings={name: options[name] for name in ("model", "runtime", "mode", "charset", "min_confidence")},
+        settings={name: options[name] for name in ("model", "weights", "runtime", "mode", "charset", "min_confidence")},
     )

@@ -35,6 +35,7 @@ MIN_WIDTH = 16
 
 _FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _MIN_CONTRAST = 48  # grey levels that count as full ink at least: keeps paper noise from being blown up
+_MOST_GROWN = 8_000_000  # pixels of a picture that is enlarged: the widest line of usual height has 524,288
 _SUBFILE_TYPE = 254  # TIFF's NewSubfileType
 _DEPTHS = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 
@@ -212,8 +213,10 @@ def prepare_whole(grey: Pixels, height: int, name: str = "image") -> Pixels:
     tall, wide = grey.shape
     if wide > MAX_ASPECT * tall:
         raise ImageError(f"{name}: {wide} x {tall} pixels are too wide for one text line", "not_a_line")
-    height = height_for(grey, height)
-    width = max(MIN_WIDTH, round(wide * height / tall))
+    rows = height_for(grey, height)
+    if rows > tall and rows * round(wide * rows / tall) > _MOST_GROWN:
+        rows = height  # a little print on a long strip of paper
+    height, width = rows, max(MIN_WIDTH, round(wide * rows / tall))
     if (tall, wide) != (height, width):
         resized = Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
         grey = np.asarray(resized)

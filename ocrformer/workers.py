@@ -6,6 +6,7 @@ for hundreds of lines, twice for a few. What a batch computes does not depend on
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,17 +20,20 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of a core in so many microseconds
+_GROUPS = Path("/sys/fs/cgroup")
+_QUOTAS = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
+"""Of a container, in control groups of version 2 and 1: microseconds of a core in so many microseconds."""
 
 
 def cores() -> int:
     """Cores that this process may use: of its affinity, and of its container's quota (Linux)."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = _QUOTA.read_text().split()
-        return max(1, min(allowed, round(int(quota) / int(period))))
-    except (OSError, ValueError):  # no such file, or no quota: `max`
-        return allowed
+    for files in _QUOTAS:
+        with contextlib.suppress(OSError, ValueError, ZeroDivisionError):  # no such file, or no quota: `max`
+            quota, period = map(int, " ".join((_GROUPS / file).read_text() for file in files).split())
+            if quota > 0:  # -1 is none
+                return max(1, min(allowed, round(quota / period)))
+    return allowed
 
 
 class Workers:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 
 from ocrformer import DecodeOptions
@@ -87,7 +88,7 @@ class Batcher:
         self._changed.set()
         self._at_work = {task for task in self._at_work if not task.done()}
         for _ in range(min(len(pictures), self._parallel - len(self._at_work))):
-            self._at_work.add(loop.create_task(self._work()))
+            self._at_work.add(loop.create_task(self._work(), context=Context()))  # it is of no one request
         try:
             return list(await asyncio.gather(*(one.result for one in waiting)))
         finally:

@@ -102,6 +102,10 @@ class Guard:
             if b"expect" not in headers:
                 await self._drain(receive)
             await exchange.refuse(413, "body_too_large", self._size_message)
+        elif headers.get(b"content-type", b"").strip().lower().startswith(b"application/vnd.bentoml"):
+            self._rejected("unsupported_media_type")  # BentoML would take it for a call of its own
+            sentence = "send multipart/form-data, an image/* body, or application/json"
+            await exchange.refuse(415, "unsupported_media_type", sentence)
         else:
             await self._app(scope, self._limited(receive), exchange.send)
 

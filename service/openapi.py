@@ -41,8 +41,11 @@ def description(*, with_key: bool) -> dict[str, Any]:
         "components": {"schemas": schemas["$defs"]},
     }
     if with_key:
-        document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        document["security"] = [{"key": []}]
+        document["components"]["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
+        document["security"] = [{"bearer": []}, {"header": []}]
     return document
 
 

@@ -48,6 +48,7 @@ write_json_lines()
     workers=SETTINGS.workers,
     traffic={"timeout": SETTINGS.timeout + SETTINGS.body_timeout + 5},
     tracing={"excluded_urls": ".*"},  # BentoML's spans, which nothing here exports, cost more than the guard
+    metrics={"enabled": False},  # `service.web` serves its own
     logging={"access": {"enabled": False}},  # the guard writes its own, as JSON
     envs=[{"name": "BENTOML_DO_NOT_TRACK", "value": "True"}],
 )

@@ -22,6 +22,7 @@ from service.guard import RequestError
 
 _OPTIONS = ("mode", "characters", "min_confidence", "charset")
 _OF_ATTENTION = ("mode", "charset", "view")
+_MOST_CHARACTERS = 12_000  # of an allowed charset: more than there are Hangul syllables
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -60,7 +61,7 @@ async def parse(request: Request, max_images: int) -> Upload:
         if kind == "multipart/form-data":
             images, values = await _form(request, max_images, known)
         elif kind == "application/json":
-            images, values = _json(await request.body(), known)
+            images, values = _json(await request.body(), max_images, known)
         elif kind.startswith("image/") or kind == "application/octet-stream":
             body = await request.body()
             images, values = [("image", body)] if body else [], {}
@@ -75,8 +76,7 @@ async def parse(request: Request, max_images: int) -> Upload:
         raise RequestError(400, "disconnected", "the client closed the connection") from None
     if not images:
         raise RequestError(400, "no_images", "the request holds no image; send files in the field `images`")
-    if len(images) > max_images:
-        raise RequestError(413, "too_many_images", f"{len(images)} images are more than the limit of {max_images}")
+    _check_number(len(images), max_images)
     twice = next(
         (name for name, count in Counter(n for n, _ in request.query_params.multi_items()).items() if count > 1), None
     )
@@ -85,8 +85,16 @@ async def parse(request: Request, max_images: int) -> Upload:
     unknown = sorted(set(request.query_params) - {*known})
     if unknown:
         raise RequestError(400, "unexpected_field", f"unknown parameter {unknown[0]!r}: use {', '.join(known)}")
+    both = sorted(set(request.query_params) & set(values))
+    if both:
+        raise RequestError(400, "bad_option", f"{both[0]} is given twice, in the address and in the body")
     given = {**request.query_params, **values}
     return _upload(request, images, {name: value for name, value in given.items() if value not in (None, "")})
+
+
+def _check_number(images: int, most: int) -> None:
+    if images > most:
+        raise RequestError(413, "too_many_images", f"{images} images are more than the limit of {most}")
 
 
 async def _form(
@@ -137,7 +145,7 @@ async def _fields(form: FormData, known: Sequence[str]) -> tuple[list[tuple[str,
     return images, values
 
 
-def _json(body: bytes, known: Sequence[str]) -> tuple[list[tuple[str, bytes]], dict[str, Any]]:
+def _json(body: bytes, max_images: int, known: Sequence[str]) -> tuple[list[tuple[str, bytes]], dict[str, Any]]:
     try:
         data = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -147,6 +155,7 @@ def _json(body: bytes, known: Sequence[str]) -> tuple[list[tuple[str, bytes]], d
     unknown = sorted(set(data) - {"images", *known})
     if unknown:
         raise RequestError(400, "unexpected_field", f"unknown field {unknown[0]!r}: use images, {', '.join(known)}")
+    _check_number(len(data["images"]), max_images)  # before they are decoded
     return [_entry(number, entry) for number, entry in enumerate(data.pop("images"), 1)], data
 
 
@@ -177,9 +186,11 @@ def _upload(request: Request, images: list[tuple[str, bytes]], values: Mapping[s
     charset = values.get("charset")
     if charset is not None and not (isinstance(charset, str) and charset.strip() and _is_text(charset)):
         raise RequestError(400, "bad_option", "charset must be a string of allowed characters")
+    if charset is not None and len(charset) > _MOST_CHARACTERS:
+        raise RequestError(400, "bad_option", f"charset must be {_MOST_CHARACTERS:,} characters at most")
     characters = _flag(values.get("characters", False))
     options = DecodeOptions(mode=mode, allowed=charset, boxes=characters)
-    plain = preferred(request.headers.get("accept", ""), ("application/json", "text/plain")) == "text/plain"
+    plain = preferred(", ".join(request.headers.getlist("accept")), ("application/json", "text/plain")) == "text/plain"
     images = [(name.encode("utf-8", "replace").decode(), data) for name, data in images]
     return Upload(images, options, characters, _share(values.get("min_confidence", 0.0)), plain, view)
 

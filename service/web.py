@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import bentoml
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import PrivateAttr
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -20,6 +21,7 @@ from starlette.staticfiles import StaticFiles
 from ocrformer import ImageError, Line, OCRformer, __version__
 from service.answers import ErrorAnswer, Fault, ModelAnswer, ReadAnswer, image_answer
 from service.guard import RequestError
+from service.metrics import all_processes
 from service.openapi import description
 from service.uploads import Upload
 
@@ -50,7 +52,8 @@ def refuse(request: Request, refusal: RequestError) -> Response:
     """The answer to a request that is refused as a whole."""
     fault = Fault(code=refusal.code, message=refusal.message)
     body = ErrorAnswer(error=fault, request_id=request.state.request_id).model_dump()
-    return JSONResponse(body, refusal.status, refusal.headers)
+    closing = {"Connection": "close"} if refusal.status in (408, 413, 415) else {}  # some of the body may be to come
+    return JSONResponse(body, refusal.status, closing | refusal.headers)
 
 
 def status_of(results: Sequence[Line | ImageError]) -> int:
@@ -98,6 +101,9 @@ def site(*, with_key: bool) -> Starlette:
     async def openapi(_: Request) -> Response:
         return JSONResponse(description(with_key=with_key))
 
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(all_processes()), media_type=CONTENT_TYPE_LATEST)
+
     async def model(request: Request) -> Response:
         return JSONResponse(facts(request.app.state.reader).model_dump())
 
@@ -107,6 +113,7 @@ def site(*, with_key: bool) -> Starlette:
             Route("/docs", docs),
             Route("/docs.json", openapi),
             Route("/model", model),
+            Route("/metrics", metrics),
             Mount("/static/swagger", StaticFiles(directory=_SWAGGER)),
             Mount("/static", StaticFiles(directory=_PAGE)),
         ]

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from contextvars import ContextVar
 from functools import partial
 from types import SimpleNamespace
 
@@ -194,6 +195,22 @@ def test_an_error_reaches_its_request_and_nobody_else():
 
     with_batcher(scenario, model)
     assert [13, 4] in model.batches
+
+
+def test_what_reads_is_of_no_one_request():
+    """Else lines of the log, of whatever fails later, would name the request that began it."""
+    name = ContextVar("name", default="none")
+
+    async def scenario(batcher):
+        name.set("first")
+        return await batcher.read([picture(1)], DecodeOptions())
+
+    class Named(Model):
+        def read(self, pictures, options):
+            return [Line(name.get(), 1.0, "ok", ()) for _ in pictures]
+
+    (line,), _ = with_batcher(scenario, Named())
+    assert line.text == "none"
 
 
 def test_nothing_to_read():

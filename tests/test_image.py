@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, TiffImagePlugin
 
 from ocrformer.batching import collate, padded_width
-from ocrformer.image import MIN_WIDTH, PAPER, ImageError, load, load_pages, prepare
+from ocrformer.image import MIN_WIDTH, PAPER, ImageError, load, load_pages, prepare, prepare_whole
 from ocrformer.lighting import evened
 
 
@@ -301,3 +301,10 @@ def test_floats_of_any_size_and_precision_are_read(paper, kind):
     array[5:15, ::4] = 0
     read = load(array)
     assert read.min() == 0 and read.max() >= 254
+
+
+def test_low_print_on_a_long_strip_of_paper_does_not_grow_beyond_measure():
+    strip = np.full((175, 89_600), 255, np.uint8)
+    strip[80:90] = np.random.default_rng(0).choice([0, 255], (10, 89_600))
+    assert prepare_whole(strip, 32).size < 8_000_000
+    assert prepare_whole(strip[:, :2000], 32).shape[0] > 300  # as lines that are cut loosely do

@@ -227,6 +227,22 @@ def test_downloads_and_clearing(page):
     assert page.locator("#tools").is_hidden()
 
 
+@pytest.mark.parametrize(
+    ("text", "cell"), [("=1+1", "'=1+1"), ("-2+3", "'-2+3"), ("-14.35", "-14.35"), ("a = b", "a = b"), ("@me", "'@me")]
+)
+def test_spreadsheets_compute_nothing_that_was_read(page, text, cell):
+    """A formula in a picture is text."""
+    image = {"file": "a.png", "text": text, "confidence": 1.0, "status": "ok", "milliseconds": 1.0}
+    letters = [{"text": letter, "confidence": 1.0, "box": None} for letter in text]
+    answer = {"images": [{**image, "characters": letters}], "model": "x", "request_id": "1"}
+    page.route("**/read", lambda route: route.fulfill(json=answer))
+    page.set_input_files("#files", [picture()])
+    page.wait_for_selector("#results li .text")
+    with page.expect_download() as caught:
+        page.click("#csv")
+    assert f',"{cell}",' in Path(caught.value.path()).read_text("utf-8")
+
+
 def test_hovering_a_character_shows_its_place(page):
     upload(page, picture())
     page.get_by_role("button", name="Where did it look?").click()

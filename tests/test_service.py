@@ -173,6 +173,9 @@ def test_facts_health_and_metrics(url, model):
     text = httpx.get(f"{url}/metrics").text
     for name in ("requests", "characters", "batch_lines", "queue_seconds", "model_seconds"):
         assert f"ocrformer_{name}" in text
+    for number in range(3):
+        httpx.get(f"{url}/nowhere-{number}")
+    assert "nowhere" not in httpx.get(f"{url}/metrics").text  # which would grow with whatever is asked for
 
 
 def _metric(url, name):
@@ -220,6 +223,9 @@ def test_limits(url):
         timeout=30,
     )
     assert many.status_code == 413
+    unread = httpx.post(f"{url}/read", content=b"x", headers={"Content-Type": "text/html"})
+    assert (unread.status_code, unread.headers["connection"]) == (415, "close")  # more of it may be to come
+    assert read(url, b"x").headers.get("connection") != "close"
     assert httpx.get(f"{url}/livez").status_code == 200
 
 

@@ -99,6 +99,8 @@ def test_options_come_as_fields_query_or_json():
         assert (answer["mode"], answer["allowed"], answer["characters"]) == ("ctc", "0123", True)
         assert answer["min_confidence"] == 0.5
     assert post(app, files=files("a"), headers={"Accept": "text/plain"}).json()["plain"]
+    several = [("Accept", "application/xml"), ("Accept", "text/plain")]
+    assert post(app, files=files("a"), headers=several).json()["plain"]
     assert not post(app, files=files("a"), headers={"Accept": "*/*"}).json()["plain"]
 
 
@@ -197,6 +199,9 @@ def test_base64_may_be_broken_into_lines():
         ({"content": b'{"images":[{"data":"eA==","\\ud800":1}]}', "headers": JSON}, 400, "bad_json"),
         ({"json": {"images": ["data:image/png,abc"]}}, 400, "bad_base64"),
         ({"json": encoded(PNG) | {"charset": 5}}, 400, "bad_option"),
+        ({"json": encoded(PNG) | {"charset": "0" * 12_001}}, 400, "bad_option"),
+        ({"files": files("a"), "data": {"mode": "ctc"}, "params": {"mode": "joint"}}, 400, "bad_option"),
+        ({"json": {"images": ["not base64!"] * 5}}, 413, "too_many_images"),
         ({"json": encoded(PNG) | {"charset": " "}}, 400, "bad_option"),
         ({"content": json.dumps(encoded(PNG) | {"charset": "\ud800"}), "headers": JSON}, 400, "bad_option"),
         (
@@ -221,6 +226,13 @@ def test_bad_requests_get_a_code_and_a_sentence(request_, status, code):
     response = post(app, **request_)
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert "\n" not in response.json()["message"]
+
+
+def test_calls_in_the_manner_of_bentoml_itself_are_no_requests():
+    app, refused = application()
+    response = post(app, content=b"x", headers={"Content-Type": "application/vnd.bentoml+pickle"})
+    assert response.status_code == 415 and response.json()["error"]["code"] == "unsupported_media_type"
+    assert refused == ["unsupported_media_type"]
 
 
 def test_bodies_are_limited_declared_or_not():

@@ -76,8 +76,11 @@ def test_batches_on_many_workers_give_the_text_and_confidence_of_one(bundle):
 @pytest.mark.parametrize(("quota", "expected"), [("200000 100000", 2), ("50000 100000", 1), ("max 100000", 64)])
 def test_cores_are_those_of_the_container(monkeypatch, tmp_path, quota, expected):
     (tmp_path / "cpu.max").write_text(f"{quota}\n")
-    monkeypatch.setattr(workers, "_QUOTA", tmp_path / "cpu.max")
+    (tmp_path / "old" / "cpu").mkdir(parents=True)  # control groups of version 1
+    limit, period = quota.replace("max", "-1").split()
+    (tmp_path / "old/cpu/cpu.cfs_quota_us").write_text(f"{limit}\n")
+    (tmp_path / "old/cpu/cpu.cfs_period_us").write_text(f"{period}\n")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
-    assert workers.cores() == expected
-    monkeypatch.setattr(workers, "_QUOTA", tmp_path / "none")
-    assert workers.cores() == 64
+    for folder, cores in ((tmp_path, expected), (tmp_path / "old", expected), (tmp_path / "none", 64)):
+        monkeypatch.setattr(workers, "_GROUPS", folder)
+        assert workers.cores() == cores

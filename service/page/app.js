@@ -39,7 +39,7 @@ const TEXTS = {
     otherLook: "줄을 처음 보았을 때의 모습입니다. 위 결과는 다시 보고 읽은 글자입니다:",
   },
 };
-const language = navigator.language.toLowerCase().startsWith("ko") ? "ko" : "en";
+const language = /^ko(-|$)/i.test(navigator.language) ? "ko" : "en";
 const say = TEXTS[language];
 const DOUBTFUL = 0.8;
 const MOST_DOUBTS = 8;
@@ -288,7 +288,8 @@ function download(name, type, content) {
 
 function csv() {
   const columns = ["file", "text", "confidence", "status", "reason", "error"];
-  const quote = value => `"${String(value ?? "").replaceAll('"', '""')}"`;
+  const plain = value => /^[=@\t\r]|^[+-](?![\d.,\s]*$)/.test(value) ? `'${value}` : value;  // a spreadsheet would compute it
+  const quote = value => `"${plain(String(value ?? "")).replaceAll('"', '""')}"`;
   const rows = results().map(r => [r.file, r.text, r.confidence, r.status, r.reason, r.error?.message]);
   return "\ufeff" + [columns, ...rows].map(row => row.map(quote).join(",") + "\r\n").join("");  // the mark tells Excel that it is UTF-8
 }

@@ -33,7 +33,7 @@ class ImageAnswer(BaseModel):
     confidence: float | None = Field(description="probability that the line is right", examples=[0.981])
     status: str = Field(description="ok, empty, suspect, or failed", examples=["ok"])
     reason: str | None = Field(default=None, description="why the line is suspect")
-    milliseconds: float = Field(description="from the request's last byte to its results", examples=[12.5])
+    milliseconds: float = Field(description="from the parsed request to its results, its turn awaited", examples=[12.5])
     characters: list[CharacterAnswer] | None = Field(default=None, description="on request")
     error: Fault | None = Field(default=None, description="why the image could not be read")
 

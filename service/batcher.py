@@ -69,13 +69,21 @@ class Batcher:
         Raises:
             BusyError: If there is none.
         """
-        if self._admitted and self._admitted + lines > self._limit:
-            raise BusyError(1 + int(self._admitted / self._rate / self._parallel))
+        self.check(lines)
         self._admitted += lines
         try:
             yield
         finally:
             self._admitted -= lines
+
+    def check(self, lines: int = 1) -> None:
+        """Whether there is room for so many lines; any number has room where there is none yet.
+
+        Raises:
+            BusyError: If there is none.
+        """
+        if self._admitted and self._admitted + lines > self._limit:
+            raise BusyError(1 + int(self._admitted / self._rate / self._parallel))
 
     async def read(self, pictures: Sequence[Picture], options: DecodeOptions) -> list[Result]:
         """Read the lines of one request, in order: each a line, or the error of a picture that cannot be read.

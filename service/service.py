@@ -30,7 +30,7 @@ from service.logs import write_json_lines
 from service.metrics import Metrics
 from service.models import Models
 from service.settings import Settings
-from service.uploads import Upload, parse
+from service.uploads import Upload, discard, parse
 from service.viewer import Viewer
 from service.web import RawRequest, answered, facts, refuse, site
 
@@ -85,8 +85,7 @@ class TextLines:
         """Read images of text lines."""
         request = incoming.request
         try:
-            upload = await parse(request, SETTINGS.max_images)
-            request.state.images = len(upload.images)
+            upload = await self._parsed(request, SETTINGS.max_images)
             return await self._admitted(request, upload, self._answer(request, upload))
         except RequestError as refusal:
             METRICS.rejected(refusal.code)
@@ -97,8 +96,7 @@ class TextLines:
         """Show where the decoder looked: PNG, animated GIF, HTML or JSON, as the Accept header asks."""
         request = incoming.request
         try:
-            upload = await parse(request, 1)
-            request.state.images = 1
+            upload = await self._parsed(request, 1)
             return await self._admitted(request, upload, self._attention(request, upload))
         except RequestError as refusal:
             METRICS.rejected(refusal.code)
@@ -108,6 +106,17 @@ class TextLines:
         """Whether `/readyz` says so."""
         return self.models.ready()
 
+    async def _parsed(self, request: Request, most: int) -> Upload:
+        """The request; where there is no room for one image, its body is not kept either."""
+        try:
+            self.batcher.check()
+        except BusyError as busy:
+            await discard(request)
+            raise _too_many(busy) from None
+        upload = await parse(request, most)
+        request.state.images = len(upload.images)
+        return upload
+
     async def _admitted(self, request: Request, upload: Upload, answer: Coroutine[Any, Any, Response]) -> Response:
         """The answer, if there is room for the request's images."""
         try:
@@ -115,7 +124,7 @@ class TextLines:
                 return await while_connected(request, answer, SETTINGS.timeout)
         except BusyError as busy:
             answer.close()
-            raise RequestError(429, "busy", str(busy), {"Retry-After": str(busy.retry_after)}) from None
+            raise _too_many(busy) from None
 
     async def _attention(self, request: Request, upload: Upload) -> Response:
         self._check(upload)
@@ -144,6 +153,10 @@ class TextLines:
         await self.batcher.close()
         self.viewer.close()
         self.models.shutdown()
+
+
+def _too_many(busy: BusyError) -> RequestError:
+    return RequestError(429, "busy", str(busy), {"Retry-After": str(busy.retry_after)})
 
 
 TextLines.add_asgi_middleware(

@@ -73,7 +73,7 @@ async def parse(request: Request, max_images: int) -> Upload:
                 "curl needs -F images=@line.png, or -H 'Content-Type: image/png' beside --data-binary",
             )
     except ClientDisconnect:
-        raise RequestError(400, "disconnected", "the client closed the connection") from None
+        raise _gone() from None
     if not images:
         raise RequestError(400, "no_images", "the request holds no image; send files in the field `images`")
     _check_number(len(images), max_images)
@@ -90,6 +90,25 @@ async def parse(request: Request, max_images: int) -> Upload:
         raise RequestError(400, "bad_option", f"{both[0]} is given twice, in the address and in the body")
     given = {**request.query_params, **values}
     return _upload(request, images, {name: value for name, value in given.items() if value not in (None, "")})
+
+
+async def discard(request: Request) -> None:
+    """Take in the body of a request that will be refused: many clients read no answer before they have sent it.
+
+    Raises:
+        RequestError: If the client goes away.
+    """
+    if "expect" in request.headers:  # it asks first
+        return
+    try:
+        async for _ in request.stream():
+            pass
+    except ClientDisconnect:
+        raise _gone() from None
+
+
+def _gone() -> RequestError:
+    return RequestError(400, "disconnected", "the client closed the connection")
 
 
 def _check_number(images: int, most: int) -> None:

@@ -322,6 +322,25 @@ def test_back_pressure(locked):
     assert refused.json()["error"]["code"] == "busy"
 
 
+def test_a_full_service_refuses_without_parsing(model, tmp_path):
+    """Whatever is sent while there is no room is answered with 429, before anybody has looked at it."""
+
+    async def scenario(address):
+        async with httpx.AsyncClient(timeout=60) as session:
+            held = asyncio.ensure_future(session.post(f"{address}/read", files=files(*[png(i) for i in range(48)])))
+            answers = []
+            while not held.done():
+                headers = {"Content-Type": "application/json"}
+                answers.append(await session.post(f"{address}/read", content=b"{" * 200_000, headers=headers))
+            return await held, answers
+
+    with serving(model, tmp_path, queue=1, batch=1) as address:
+        held, answers = asyncio.run(scenario(address))
+        assert held.status_code == 200
+        assert 429 in {answer.status_code for answer in answers}
+        assert read(address, png(1)).status_code == 200
+
+
 def test_shutdown_answers_what_is_in_flight(model, tmp_path):
     images = [png(i) for i in range(40)]
     with serving(model, tmp_path, batch=1) as address:

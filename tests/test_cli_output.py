@@ -421,6 +421,16 @@ def test_a_full_disk_behind_standard_output_is_one_sentence(command):
     assert result.returncode == 2 and result.stderr == "Error: cannot write the output (No space left on device)\n"
 
 
+def test_a_reader_that_has_seen_enough_ends_the_program_as_shells_expect(tmp_path):
+    """`ocrformer read many | head -1` failed at nothing: its status is that of a broken pipe, and it says nothing."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = [sys.executable, "-m", "ocrformer", "data", "check", "samples"]
+    result = subprocess.run(program, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120, cwd=ROOT)
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (141, "")
+
+
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2), (3, 2)])
 def test_a_resumed_report_shows_no_page_of_a_replaced_picture(read, before, after):
     """However many pages a picture has now, it is counted once and shown as it is."""

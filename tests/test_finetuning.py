@@ -425,7 +425,7 @@ def test_the_best_weights_are_kept(tmp_path, old, kept):
     ("arguments", "sentence"),
     [
         (["-c", "configs/tiny.yaml", "--steps", 3], "--steps is for fine-tuning"),
-        (["-c", "configs/none.yaml"], "File does not exist"),
+        (["-c", "configs/none.yaml"], "configs/none.yaml: no such file; the package brings tiny"),
         (["-c", "configs/tiny.yaml", "--data.synthetic.txt", "x"], "unrecognized arguments: --data.synthetic.txt"),
         (["-c", "configs/tiny.yaml", "--fonts", "no-such-fonts", "--trainer.accelerator", "cpu"], "no such font"),
         (["--init", "default", "--data", "no-such-lines"], "no such file or folder"),

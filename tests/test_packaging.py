@@ -25,6 +25,7 @@ def test_wheel_holds_weights_card_and_service(wheel):
         "ocrformer/weights/README.md",
         "ocrformer/py.typed",
         "ocrformer/pages/report.html",
+        "ocrformer/configs/small.yaml",
         "ocrformer/_service/service/service.py",
         "ocrformer/_service/service/page/index.html",
     } <= names

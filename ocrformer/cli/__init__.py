@@ -8,6 +8,7 @@ import io
 import os
 import sys
 import warnings
+from typing import Any
 
 import click
 
@@ -26,7 +27,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning OpenMP threads s
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Program(click.Group):
+    """Commands that end as shells expect when nobody listens any more: click's own status would be 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run one."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            ctx.exit(141)  # 128 + SIGPIPE
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ocrformer")
 def main() -> None:
     """Read text-line images; make, train and measure the models that do."""

@@ -53,7 +53,9 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Also write an HTML page of the most doubtful lines, for correction; --resume adds to it.",
 )
-@click.option("--characters", is_flag=True, help="Add characters with confidences and boxes (JSON, hOCR, ALTO, PAGE).")
+@click.option(
+    "--characters", is_flag=True, help="Add characters with confidences and boxes, in pixels (JSON, hOCR, ALTO, PAGE)."
+)
 @click.option("--timing", is_flag=True, help="Note milliseconds per image (two runs then differ in them).")
 @click.option("--model", default="default", show_default=True, metavar="FILE", help="Weights to read with.")
 @click.option("--mode", type=click.Choice(MODES), default=DecodeOptions.mode, show_default=True, help="How to decode.")
@@ -75,7 +77,8 @@ def read(paths: tuple[str, ...], **options: Any) -> None:
     PATH is an image, a folder, a glob, a zip or tar archive, a URL (s3://...), or - for a list of paths on standard
     input. Images are found by content. An image that cannot be read becomes a row with the reason; the others go on.
 
-    Exit status: 0 all read, 1 some failed, 2 wrong use, 130 interrupted, 143 terminated.
+    Exit status: 0 all read, 1 some failed, 2 wrong use, 130 interrupted, 143 terminated,
+    141 nobody reads the output any more (`| head`).
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # whatever the locale

@@ -23,8 +23,12 @@ def _duration(_: click.Context, __: click.Parameter, value: str) -> str:
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-@click.option("-c", "--config", metavar="FILE", help="Train from scratch as a YAML file says (configs/*.yaml).")
-@click.option("--init", metavar="FILE", help="Fine-tune from `default` or a weights file. [default, with --data]")
+@click.option(
+    "-c", "--config", metavar="FILE", help="Train from scratch as a YAML file says, or one of tiny, small, base."
+)
+@click.option(
+    "--init", metavar="FILE", help="Fine-tune from `default` or a weights file. [default, unless -c is given]"
+)
 @click.option("--data", multiple=True, metavar="PATH", help="Labelled lines to learn from; can be repeated.")
 @click.option("--fonts", multiple=True, metavar="DIR", help="Own fonts; can be repeated.")
 @click.option("--text", multiple=True, metavar="FILE", help="Own texts, new characters among them; can be repeated.")
@@ -44,15 +48,15 @@ def _duration(_: click.Context, __: click.Parameter, value: str) -> str:
 def train(context: click.Context, /, **options: Any) -> None:
     """Train a model, from scratch or from another.
 
-    From scratch: `ocrformer train -c configs/small.yaml`; every option of the YAML file can be given too, as
-    `--trainer.max_steps 1000` (see `--print_config`).
+    From scratch: `ocrformer train -c small`; every option of the YAML file can be given too, as
+    `--trainer.max_steps 1000` (`ocrformer train -c small --print_config` shows all).
 
     From another: `ocrformer train --data my_lines/`, `--fonts my_fonts/`, `--text lines.txt`, or any of them together.
     Writes the model, a report of what got better and what was kept, and a preview of own fonts.
     """
     need("lightning", "train")
     wants_finetuning = options["init"] or options["data"]
-    if options["config"] and not wants_finetuning:
+    if (options["config"] or "--print_config" in context.args) and not wants_finetuning:
         _refuse_tuning_options(context)
         _from_scratch(context.args, options)
     elif options["config"] or context.args:
@@ -94,8 +98,10 @@ def _from_scratch(more: list[str], options: dict[str, Any]) -> None:
 
     own = {"--data.synthetic.fonts": options["fonts"], "--data.synthetic.text": options["text"]}
     given = [part for name, places in own.items() if places for part in (name, json.dumps(places, ensure_ascii=False))]
+    recipe = ("-c", _recipe(options["config"])) if options["config"] else ()
+    _hush_lightning()
     try:
-        run(["fit", "-c", options["config"], *given, *more])
+        run(["fit", *recipe, *given, *more])
     except (ArgumentError, MisconfigurationException) as error:
         raise click.UsageError(f"{' '.join(str(error).split())}; --print_config shows all options") from None
     except (RuntimeError, EOFError, UnpicklingError, KeyError) as error:
@@ -108,6 +114,16 @@ def _from_scratch(more: list[str], options: dict[str, Any]) -> None:
         raise
     except (DatasetError, FontError, ImageError, OptionError, WeightsError, OSError) as error:
         raise click.UsageError(str(error)) from None
+
+
+def _recipe(name: str) -> str:
+    """The YAML file of that name: in a checkout's `configs/`, or the copy that a wheel brings, if it has no folder."""
+    package = Path(__file__).parent.parent
+    known = [folder / "configs" / f"{name}.yaml" for folder in (package.parent, package)]
+    found = next((path for path in (Path(name), *known) if path.is_file()), None)
+    if found is None:
+        raise click.UsageError(f"{name}: no such file; the package brings tiny, small and base")
+    return str(found)
 
 
 def _of_checkpoint(error: Exception) -> bool:
@@ -142,6 +158,7 @@ def _finetune(options: dict[str, Any]) -> None:
 def _hush_lightning() -> None:
     """Leave out what it says of itself: devices that are absent, products to install, its own old habits."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter")  # which are this program's own
     warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
     warnings.filterwarnings("ignore", message=".*in eval mode at the start")  # the parts that are kept as they are
 
@@ -174,6 +191,9 @@ def synth(output: str, number: int, **options: Any) -> None:
     config = SyntheticConfig(fonts=fonts, text=text, korean=options.pop("korean"), korean_text=korean_text)
     try:
         written = write_lines(Path(here(output)), config, number, **options)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        sentence = f"{error.filename or output}: {error.strerror}" if error.strerror else str(error)
+        raise click.UsageError(sentence) from None
+    except ValueError as error:
         raise click.UsageError(str(error)) from None
     click.echo(f"{written} lines, labels.tsv and sheet.png in {output}")

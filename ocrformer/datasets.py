@@ -7,8 +7,10 @@ Hugging Face imagefolder `metadata.jsonl|csv`, STR LMDB, PAGE and ALTO XML with 
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PureWindowsPath
@@ -17,15 +19,14 @@ from xml.etree import ElementTree as ET
 
 from ocrformer import layout_xml, lmdb_lines
 from ocrformer.image import ImageError, Pixels
+from ocrformer.label_tables import TABLES, csv_rows, json_rows, tab_rows
 from ocrformer.label_tables import DatasetError as DatasetError
-from ocrformer.label_tables import csv_rows, json_rows, tab_rows
 from ocrformer.magic import ENDINGS
 from ocrformer.remote import is_url
 from ocrformer.sources import is_there, open_picture
 
 logger = logging.getLogger(__name__)
 
-_TABLES = ("labels.tsv", "labels.csv", "labels.jsonl", "metadata.jsonl", "metadata.csv", "gt.txt", "labels.txt")
 _ENDINGS = (*ENDINGS, ".bin.png", ".nrm.png", *map(str.upper, ENDINGS))
 _ENDING = re.compile(r"(\.(bin|nrm|gt))?\.[^.]*$")
 _LAST_NUMBER = re.compile(r"[ _.-]*\d+\D*$")
@@ -46,6 +47,11 @@ class Sample:
     text: str
     document: str
     open: Callable[[], Pixels]  # can be pickled: where processes are not forked, loaders send it to theirs
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """The same for the same label of the same picture, however its place is spelt."""
+        return os.path.realpath(self.name), self.text
 
 
 def load_samples(place: str | Path) -> list[Sample]:
@@ -82,12 +88,13 @@ def _folder(folder: Path) -> list[Sample]:
         return _lmdb(folder)
     names = {path.name.lower(): path for path in folder.glob("[!.]*") if path.is_file()}
     pairs = [path for name, path in names.items() if name.endswith(".gt.txt")]
-    tables = _tables_of([path for name, path in names.items() if name in _TABLES], pairs)
+    tables = _tables_of([path for name, path in names.items() if name in TABLES], pairs)
     if tables:
+        _tell_unused(_labels_below(folder), tables[0])
         return _table(tables[0])
     files = list(_files(folder))
     pairs = [path for path in files if path.name.lower().endswith(".gt.txt")]
-    tables = [path for path in files if path.name.lower() in _TABLES]
+    tables = [path for path in files if path.name.lower() in TABLES]
     if pairs:
         _tell_unused(tables, pairs[0])
         return [_pair(path) for path in pairs]
@@ -98,10 +105,18 @@ def _folder(folder: Path) -> list[Sample]:
     return [sample for path in _tables_of(tables) for sample in _table(path)]
 
 
+def _labels_below(folder: Path) -> list[Path]:
+    """Files with labels in the folders of a folder, as far as these can be read."""
+    with suppress(OSError):
+        lower = [(path.name.lower(), path) for path in _files(folder) if path.parent != folder]
+        return [path for name, path in lower if name in (*TABLES, "data.mdb") or name.endswith(".gt.txt")]
+    return []
+
+
 def _tables_of(tables: Iterable[Path], pairs: Sequence[Path] = ()) -> list[Path]:
-    """One table of each folder, the first in the order of `_TABLES`; the others mostly hold the same lines again."""
+    """One table of each folder, the first in the order of `TABLES`; the others mostly hold the same lines again."""
     best: dict[Path, list[Path]] = {}
-    for path in sorted(tables, key=lambda path: _TABLES.index(path.name.lower())):
+    for path in sorted(tables, key=lambda path: TABLES.index(path.name.lower())):
         best.setdefault(path.parent, []).append(path)
     for first, *others in best.values():
         _tell_unused([*others, *pairs], first)
@@ -174,8 +189,8 @@ def _utf8(path: Path, encoding: str) -> str:
     try:
         return path.read_bytes().decode(encoding)
     except UnicodeDecodeError:
-        picture = path.suffix.lower() in ENDINGS
-        what = "a picture: name its table or folder" if picture else "not UTF-8 text: save it as UTF-8"
+        wrong = "not UTF-8 text: save it as UTF-8"
+        what = "a picture: name its table or folder" if path.suffix.lower() in ENDINGS else wrong
         raise DatasetError(f"{path}: {what}") from None
 
 
@@ -213,7 +228,7 @@ def _xml(path: Path) -> list[Sample]:
         name, size, lines = layout_xml.labelled_lines(path)
     except (ValueError, IndexError, OverflowError) as error:
         raise DatasetError(f"{path}: the places of its lines cannot be used ({error})") from None
-    except (ET.ParseError, LookupError, OSError) as error:  # LookupError: an encoding that nobody knows
+    except (ET.ParseError, LookupError, RecursionError, OSError) as error:  # LookupError: an encoding nobody knows
         raise DatasetError(f"{path}: not a readable XML file ({error})") from None
     if not lines:
         return []

@@ -96,7 +96,8 @@ def _by_length(edits: metrics.Floats, lengths: metrics.Floats) -> list[dict[str,
     for low, high in _LENGTHS:
         inside = (lengths >= low) & (lengths <= high)
         if inside.any():
-            rate = float(edits[inside].sum() / max(1.0, lengths[inside].sum()))
+            total = float(lengths[inside].sum())
+            rate = float(edits[inside].sum()) / total if total else None  # of no characters there is no share
             name = f"{low}-{high}" if high < _LENGTHS[-1][1] else f"> {low - 1}"
             exact = float((edits[inside] == 0).mean())
             table.append({"characters": name, "lines": int(inside.sum()), "cer": rate, "exact": exact})
@@ -124,8 +125,8 @@ def error_rates(evaluation: Evaluation, sets: Mapping[str, Sequence[Sample]]) ->
     edits, lengths = evaluation.distances()
     rates = {}
     for name, samples in sets.items():
-        of_set = set(map(id, samples))
-        inside = np.array([id(sample) in of_set for sample in evaluation.samples])
+        of_set = {sample.identity for sample in samples}
+        inside = np.array([sample.identity in of_set for sample in evaluation.samples])
         if inside.any():
             rates[name] = float(edits[inside].sum() / max(1.0, lengths[inside].sum()))
     return rates

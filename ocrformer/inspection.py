@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +18,10 @@ from ocrformer.image import ImageError, prepare
 from ocrformer.long_lines import MAX_WIDTH
 from ocrformer.model.network import STRIDE
 
+FEWEST = 10
+"""Lines that fine-tuning needs."""
 _HELD_OUT = 0.1  # share of lines that the suggested split keeps for validation
+_NAMED = 10  # findings of a kind that are told one by one
 
 
 @dataclass
@@ -52,10 +55,18 @@ class Inspection:
     broken: list[int] = field(default_factory=list)
 
     @property
+    def learnable(self) -> list[int]:
+        """Indices of what training learns from: the usable ones without control characters, each picture once."""
+        able = set(self.usable) - set(self.broken)
+        groups = [[i for i in group if i in able] for group in self.duplicates]
+        return sorted(able - {i for group in groups for i in group[1:]})  # else they would be tested on as well
+
+    @property
     def sound(self) -> bool:
         """Whether nothing needs mending before training."""
         blank = len(self.empty) == len(self.samples)
-        return not (self.unreadable or self.cramped or self.long or self.contradictory or self.broken or blank)
+        few = len(self.learnable) < FEWEST
+        return not (self.unreadable or self.cramped or self.long or self.contradictory or self.broken or blank or few)
 
 
 def inspect(samples: Sequence[Sample], charset: Charset, height: int) -> Inspection:
@@ -137,6 +148,12 @@ def folds(samples: Sequence[Sample], count: int) -> list[list[int]]:
     return [part for part in parts if part]
 
 
+def divides_documents(samples: Sequence[Sample], parts: Iterable[Sequence[int]]) -> bool:
+    """Whether lines of one document are in several of the parts, as where there are too few documents."""
+    seen = Counter(name for part in parts for name in {samples[index].document for index in part})
+    return any(count > 1 for count in seen.values())
+
+
 def evenly(samples: Sequence[Sample], most: int) -> list[Sample]:
     """At most so many samples, from all over."""
     count = min(most, len(samples))
@@ -167,26 +184,47 @@ def summary(found: Inspection) -> list[str]:
     """The findings as lines of text."""
     samples = found.samples
     lengths = [len(normalise(sample.text)) for sample in samples]
-    training, held = split(samples)
     documents = len({sample.document for sample in samples})
     unknown = ", ".join(f"{c!r} U+{ord(c):04X} ({n})" for c, n in found.unknown.most_common(40))
     repeated, contrary = len(found.duplicates), len(found.contradictory)
     return [
         f"{len(samples):,} lines of {documents:,} documents, {sum(lengths):,} characters",
         f"empty labels: {len(found.empty)}, with control characters: {len(found.broken)}",
-        *(f"  {samples[i].name}: {samples[i].text[:60]!r}" for i in found.broken[:10]),
+        *_named(found, found.broken),
         f"label length: {_spread(lengths)} characters",
         f"picture height: {_spread(found.heights)} pixels",
-        f"suggested split by document: {len(training):,} to train, {len(held):,} to validate",
+        _suggestion(found),
         f"characters that the model lacks (training adds them): {unknown or 'none'}",
         f"unreadable pictures: {len(found.unreadable)}",
-        *(f"  {sentence}" for sentence in found.unreadable[:10]),
+        *_first(found.unreadable),
         f"labels too long for their picture: {len(found.cramped)}",
-        *(f"  {samples[i].name}: {samples[i].text[:60]!r}" for i in found.cramped[:10]),
+        *_named(found, found.cramped),
         f"lines too long to learn from (cut them in two): {len(found.long)}",
+        *_named(found, found.long),
         f"pictures that occur more than once (learnt from once): {repeated}, with different labels: {contrary}",
         *(f"  {labels_of(samples, group)}" for group in found.contradictory[:5]),
     ]
+
+
+def _suggestion(found: Inspection) -> str:
+    """How training would divide what it learns from."""
+    samples = [found.samples[index] for index in found.learnable]
+    if len(samples) < FEWEST:
+        return f"lines that can be learnt from: {len(samples)}, too few for training, which needs {FEWEST}"
+    training, held = split(samples)
+    manner = "line, as documents are few or unequal" if divides_documents(samples, (training, held)) else "document"
+    return f"suggested split by {manner}: {len(training):,} to train, {len(held):,} to validate"
+
+
+def _named(found: Inspection, indices: Sequence[int]) -> list[str]:
+    """The first of some samples with their labels."""
+    return _first([f"{found.samples[i].name}: {found.samples[i].text[:60]!r}" for i in indices])
+
+
+def _first(sentences: Sequence[str]) -> list[str]:
+    """The first of some findings, and how many more there are."""
+    more = [f"  and {len(sentences) - _NAMED} more"] if len(sentences) > _NAMED else []
+    return [*(f"  {sentence}" for sentence in sentences[:_NAMED]), *more]
 
 
 def labels_of(samples: Sequence[Sample], group: Sequence[int]) -> str:

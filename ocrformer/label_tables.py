@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+TABLES = ("labels.tsv", "labels.csv", "labels.jsonl", "metadata.jsonl", "metadata.csv", "gt.txt", "labels.txt")
+"""Names that are looked for in folders, the first before the others."""
 _IMAGE_KEYS = ("file_name", "file", "image", "filename", "path")
 _TEXT_KEYS = ("text", "label", "transcription", "ground_truth", "gt")
 
@@ -23,8 +25,8 @@ def tab_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
     With a heading that names more columns, as results have it, each is a column.
     """
     lines = [(number, line) for number, line in enumerate(_lines(content), 1) if line.strip()]
-    heading = lines[0][1].lower().split("\t") if lines else []
-    named, name, text = _columns(heading)
+    heading = [cell.strip().lower() for cell in lines[0][1].split("\t")] if lines else []
+    named, name, text = _columns(table, heading)
     columns = len(heading) if named and len(heading) > 2 else 2
     for number, line in lines[1 if named else 0 :]:
         cells = line.split("\t", columns - 1)
@@ -53,7 +55,7 @@ def csv_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
     except csv.Error as error:
         raise DatasetError(f"{table}:{reader.line_num}: no well-formed CSV ({error})") from None
     heading = [cell.strip().lower() for cell in rows[0][1]] if rows else []
-    named, name, text = _columns(heading)
+    named, name, text = _columns(table, heading)
     for number, row in rows[1 if named else 0 :]:
         if len(row) <= max(name, text):
             raise DatasetError(f"{table}:{number}: expected a file and a text, found {row!r}")
@@ -65,10 +67,16 @@ def csv_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
             yield row[name], row[text]
 
 
-def _columns(first: Sequence[str]) -> tuple[bool, int, int]:
-    """Whether the first row is a heading, and the columns of names and texts; one word of it may well be a label."""
+def _columns(table: Path, first: Sequence[str]) -> tuple[bool, int, int]:
+    """Whether the first row is a heading, and the columns of names and texts; one word of it may well be a label.
+
+    Raises:
+        DatasetError: If it is one of pictures without texts.
+    """
     name = next((first.index(key) for key in _IMAGE_KEYS if key in first), None)
     text = next((first.index(key) for key in _TEXT_KEYS if key in first), None)
+    if name is not None and text is None and "." not in first[0]:  # no file is called so
+        raise DatasetError(f"{table}:1: its heading names no column of texts ({', '.join(_TEXT_KEYS)})")
     return (False, 0, 1) if name is None or text is None else (True, name, text)
 
 

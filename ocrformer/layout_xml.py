@@ -37,11 +37,19 @@ def labelled_lines(path: Path) -> tuple[str, Size, list[tuple[str, Corners]]]:
         ValueError: If places are in another unit than pixels, or a line has none.
         OSError: If it cannot be read.
     """
-    root = ET.parse(path).getroot()
+    try:
+        root = ET.parse(path).getroot()
+    except ValueError as error:  # of an encoding that the parser does not take
+        raise ET.ParseError(str(error)) from None
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]  # namespaces differ between versions
     find = {"PcGts": _page_lines, "alto": _alto_lines}.get(root.tag)
     return find(root) if find else ("", (0, 0), [])
+
+
+def _check_alone(root: ET.Element) -> None:
+    if sum(page.find(".//TextLine") is not None for page in root.iter("Page")) > 1:
+        raise ValueError("it describes several pages, which must be a file each")
 
 
 def _size(page: ET.Element | None, width: str, height: str) -> Size:
@@ -49,6 +57,7 @@ def _size(page: ET.Element | None, width: str, height: str) -> Size:
 
 
 def _page_lines(root: ET.Element) -> tuple[str, Size, list[tuple[str, Corners]]]:
+    _check_alone(root)
     page = root.find("Page")
     if page is None:
         return "", (0, 0), []
@@ -65,8 +74,13 @@ def _page_text(line: ET.Element) -> str:
     """A line's best transcription, or else those of its words."""
     texts = [equivalent for equivalent in line.findall("TextEquiv") if equivalent.find("Unicode") is not None]
     if texts:  # without a text where someone has cleared it, whatever its words say
-        return min(texts, key=lambda one: int(one.get("index", "0"))).findtext("Unicode", "").strip()
+        return min(texts, key=_rank).findtext("Unicode", "").strip()
     return " ".join(filter(None, map(_page_text, line.findall("Word"))))
+
+
+def _rank(transcription: ET.Element) -> int:
+    index = transcription.get("index", "").strip()
+    return int(index) if index.isdecimal() else 0
 
 
 def _page_place(coordinates: ET.Element) -> list[tuple[float, ...]]:
@@ -88,8 +102,7 @@ def _alto_lines(root: ET.Element) -> tuple[str, Size, list[tuple[str, Corners]]]
     unit = root.findtext("Description/MeasurementUnit", "").strip() or "pixel"
     if unit != "pixel":
         raise ValueError(f"its places are in {unit}, and only pixels say which part of the picture they mean")
-    if sum(page.find(".//TextLine") is not None for page in root.iter("Page")) > 1:
-        raise ValueError("it describes several pages, and names one picture: make a file of each")
+    _check_alone(root)
     texts = [(text, line) for line in root.iter("TextLine") if (text := _alto_text(line))]
     lines = [(text, _placed(line, partial(_alto_place, line))) for text, line in texts]
     name = root.findtext("Description/sourceImageInformation/fileName", "")
@@ -111,6 +124,8 @@ def _alto_place(line: ET.Element) -> list[tuple[float, ...]]:
     outline, placed = line.find("Shape/Polygon"), set(_ALTO_PLACE) <= set(line.keys())
     if outline is not None and not placed:
         numbers = list(map(float, outline.get("POINTS", "").replace(",", " ").split()))
+        if len(numbers) % 2:
+            raise ValueError("its outline ends with half a point")
         return list(zip(numbers[::2], numbers[1::2], strict=True))
     points: list[tuple[float, ...]] = []
     for part in [line] if placed else line.findall("String"):
@@ -120,7 +135,11 @@ def _alto_place(line: ET.Element) -> list[tuple[float, ...]]:
 
 
 def _points(text: str) -> list[tuple[float, ...]]:
-    return [tuple(map(float, point.split(","))) for point in text.split()]
+    points = text.split()
+    strange = next((point for point in points if point.count(",") != 1), None)
+    if strange:
+        raise ValueError(f"a point is two numbers and a comma, not {strange!r}")
+    return [tuple(map(float, point.split(","))) for point in points]
 
 
 def _around(points: Sequence[tuple[float, ...]]) -> Corners:

@@ -13,6 +13,7 @@ from ocrformer.cli import main
 from ocrformer.model.network import save
 from ocrformer.reader import OCRformer
 from tests.conftest import tiny_bundle
+from tests.pictures import picture
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,13 @@ def test_wrong_use_is_a_sentence(tmp_path):
     assert result.exit_code == 2 and "no labelled lines found" in result.output
     result = CliRunner().invoke(main, ["bench", "--data", "samples", "--scaling", str(tmp_path / "plot.doc")])
     assert result.exit_code == 2 and "draws .svg, .png or .pdf" in result.output
+    same = [str(tmp_path / "b.json")] * 2
+    result = CliRunner().invoke(main, ["bench", "--data", "samples", "--json", same[0], "--markdown", same[1]])
+    assert result.exit_code == 2 and "two outputs need a file each" in result.output
+    picture(tmp_path / "a.png")
+    (tmp_path / "labels.tsv").write_text("a.png\tone\na.png\tother\n")
+    result = CliRunner().invoke(main, ["bench", "--data", str(tmp_path)])
+    assert result.exit_code == 2 and "has two labels that differ" in result.output
 
 
 def test_peers_that_cannot_start_or_read_are_left_out(monkeypatch, caplog):

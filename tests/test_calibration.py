@@ -108,6 +108,16 @@ def test_errors_in_one_part_alone_leave_the_worth_open(tmp_path):
     assert result.exit_code == 0 and "cannot be told" in result.output
 
 
+def test_lines_named_twice_count_once(tmp_path):
+    labelled(tmp_path / "lines", 60, wrong=20)
+    save(tmp_path / "m.safetensors", tiny_bundle())
+    places = [str(tmp_path / "lines"), f"{tmp_path}/lines/../lines", str(tmp_path / "lines" / "labels.tsv")]
+    arguments = ["--model", str(tmp_path / "m.safetensors"), *(part for place in places for part in ("--data", place))]
+    result = CliRunner().invoke(main, ["calibrate", *arguments, "-o", str(tmp_path / "c.safetensors")])
+    assert result.exit_code == 0 and "fitted on 60 lines" in result.output
+    assert "other lines of the same documents" in result.output
+
+
 def test_a_few_lines_are_refused_and_inputs_kept(tmp_path):
     labelled(tmp_path / "lines", 49, wrong=5)
     save(tmp_path / "m.safetensors", tiny_bundle())
@@ -117,5 +127,5 @@ def test_a_few_lines_are_refused_and_inputs_kept(tmp_path):
     for place in (tmp_path / "m.safetensors", tmp_path / "lines" / "labels.tsv"):
         before = place.read_bytes()
         refused = CliRunner().invoke(main, [*arguments, "-o", str(place)])
-        assert refused.exit_code == 2 and "would replace what is read" in refused.output
+        assert refused.exit_code == 2 and ("replace" in refused.output or "among what is read" in refused.output)
         assert place.read_bytes() == before

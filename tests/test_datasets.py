@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import unicodedata
 from pathlib import Path
@@ -519,3 +520,65 @@ def test_pages_in_a_folder_of_their_own_find_pictures_named_by_another_system(tm
 def test_tables_of_old_macs_have_lines_too(tmp_path):
     (tmp_path / "labels.tsv").write_bytes(b"a.png\tone\rb.png\ttwo\r")
     assert texts(tmp_path) == ["one", "two"]
+
+
+def test_labels_below_a_table_are_told_of(tmp_path, caplog):
+    for name in ("labels.tsv", "more/labels.tsv"):
+        picture(tmp_path / name.replace("labels.tsv", "a.png"))
+        (tmp_path / name).write_text("a.png\ttext\n")
+    (tmp_path / "more" / "b.gt.txt").write_text("text")
+    assert len(load_samples(tmp_path)) == 1
+    assert "b.gt.txt and 1 more: its lines are not used, as labels.tsv is there" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("metadata.csv", "id,file_name,sentence\n1,a.png,Hello\n", "its heading names no column of texts (text, label"),
+        ("labels.tsv", "file_name\tsentence\na.png\tHello\n", "its heading names no column of texts"),
+    ],
+)
+def test_headings_without_texts_are_told_of(tmp_path, name, content, says):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DatasetError, match=re.escape(f"{name}:1: {says}")):
+        load_samples(tmp_path)
+
+
+def test_headings_may_have_room(tmp_path):
+    (tmp_path / "labels.tsv").write_text("file \t text\na.png\tHello\n")
+    assert texts(tmp_path) == ["Hello"]
+
+
+def _page(lines, more=""):
+    return f'<PcGts><Page imageFilename="p.png">{lines}</Page>{more}</PcGts>'
+
+
+_PLACED = '<TextLine id="l"><Coords points="{}"/><TextEquiv index="{}"><Unicode>x</Unicode></TextEquiv></TextLine>'
+
+
+@pytest.mark.parametrize(
+    ("xml", "says"),
+    [
+        (_page("<TextLine>" + "<Word>" * 5000 + "</Word>" * 5000 + "</TextLine>"), "not a readable XML file"),
+        (_page(_PLACED.format("0 20", 0)), "line l: a point is two numbers and a comma, not '0'"),
+        (_page(_PLACED.format("0,0,5 20,20", 0)), "line l: a point is two numbers and a comma, not '0,0,5'"),
+        (_page(_PLACED.format("0,0 9,9", 0), f"<Page>{_PLACED}</Page>"), "describes several pages"),
+        ('<?xml version="1.0" encoding="utf-7"?><PcGts/>', "not a readable XML file"),
+        (
+            '<alto><TextLine ID="q"><Shape><Polygon POINTS="1 2 3"/></Shape><String CONTENT="x"/></TextLine></alto>',
+            "line q: its outline ends with half a point",
+        ),
+    ],
+    ids=["nested", "half", "three", "two pages", "encoding", "outline"],
+)
+def test_more_malformed_pages_are_one_sentence(tmp_path, xml, says):
+    (tmp_path / "p.xml").write_text(xml)
+    picture(tmp_path / "p.png")
+    with pytest.raises(DatasetError, match=re.escape(says)):
+        load_samples(tmp_path / "p.xml")
+
+
+def test_an_index_that_is_no_number_ranks_first(tmp_path):
+    picture(tmp_path / "p.png")
+    (tmp_path / "p.xml").write_text(_page(_PLACED.format("0,0 9,9", "abc")))
+    assert texts(tmp_path / "p.xml") == ["x"]

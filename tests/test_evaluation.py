@@ -16,6 +16,7 @@ from ocrformer.evaluation_page import _differences
 from ocrformer.model.network import WeightsError, save
 from ocrformer.reader import weights_path
 from tests.conftest import writing_bundle
+from tests.pictures import picture
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +163,33 @@ def test_nothing_that_is_read_or_written_is_written_over(models, data, tmp_path)
     assert picture.read_bytes() == before and graph.read_text() == "of old" and not (tmp_path / "x").exists()
 
 
+def test_outputs_become_no_labels_and_lie_apart(models, data):
+    model = str(models / "m2.safetensors")
+    for name, said in (("labels.jsonl", "would be taken for labels"), ("eval.json", "")):
+        run = CliRunner().invoke(main, ["evaluate", "--data", str(data), "--model", model, "--json", str(data / name)])
+        assert run.exit_code == (2 if said else 1) and said in run.output
+    again = CliRunner().invoke(main, ["evaluate", "--data", str(data), "--model", model, "--json", str(data / name)])
+    (data / name).unlink()
+    assert again.exit_code == 2 and "lies there already, among what is read" in again.output
+    assert not (data / "labels.jsonl").exists()
+
+
+def test_labels_that_are_all_empty_have_no_error_rate(models, tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "labels.tsv").write_text("a.png\t\n")
+    run = CliRunner().invoke(main, ["evaluate", "--data", str(tmp_path), "--model", str(models / "m2.safetensors")])
+    assert run.exit_code == 2 and "all its labels are empty" in run.output
+
+
+def test_figures_go_to_standard_output_whatever_files_are_called(models, tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    picture(folder / "a.png")
+    (folder / "labels.tsv").write_text("a.png\ttext\n")
+    model = str(models / "m2.safetensors")
+    run = CliRunner().invoke(main, ["evaluate", "--data", str(folder), "--model", model, "--json", "-"])
+    assert run.exit_code == 0 and json.loads(run.output)["reports"][0]["data"] == folder.name
+
+
 def test_no_file_of_another_kind_is_replaced(models, data, tmp_path):
     """Weights that took hours, named by mistake."""
     model, weights = str(models / "m2.safetensors"), tmp_path / "mine" / "model.safetensors"
@@ -178,9 +206,11 @@ def test_no_file_of_another_kind_is_replaced(models, data, tmp_path):
         refused = CliRunner().invoke(main, arguments)
         assert refused.exit_code == 2 and f"{weights} exists" in refused.output, refused.output
     assert weights.read_bytes() == b"of hours"
-    sheet = ["data", "check", str(data), "--model", model, "--sheet", str(weights), "--overwrite"]
-    assert CliRunner().invoke(main, sheet).exit_code == 1  # one picture is broken
-    assert weights.read_bytes().startswith(b"\x89PNG")
+    for target, code in ((weights, 2), (tmp_path / "old.png", 1)):  # one picture is broken
+        target.touch()
+        sheet = ["data", "check", str(data), "--model", model, "--sheet", str(target), "--overwrite"]
+        assert CliRunner().invoke(main, sheet).exit_code == code
+    assert weights.read_bytes() == b"of hours" and target.read_bytes().startswith(b"\x89PNG")
 
 
 def test_fine_tuned_models_are_told_apart(models, data, tmp_path):

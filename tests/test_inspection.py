@@ -42,8 +42,14 @@ def faulty(tmp_path):
 
 @pytest.mark.parametrize(
     ("labels", "sound"),
-    [(["one", ""], True), (["", ""], False), (["one", "be\x07ll"], False), (["one", "long"], False)],
-    ids=["sound", "blank", "control", "long"],
+    [
+        (["one", ""] * 5, True),
+        (["", ""] * 5, False),
+        (["one", "be\x07ll"] * 5, False),
+        (["one", "long"] * 5, False),
+        (["one"] * 9, False),
+    ],
+    ids=["sound", "blank", "control", "long", "few"],
 )
 def test_what_needs_mending_is_not_sound(labels, sound):
     widths = [3000 if label == "long" else 200 for label in labels]
@@ -53,7 +59,7 @@ def test_what_needs_mending_is_not_sound(labels, sound):
     ]
     found = inspect(samples, Charset.default(), 32)
     assert found.sound == sound
-    assert any("'be\\x07ll'" in line for line in summary(found)) == (found.broken == [1])
+    assert any("'be\\x07ll'" in line for line in summary(found)) == bool(found.broken)
 
 
 def test_pictures_of_other_shapes_are_others():
@@ -90,10 +96,25 @@ def test_inspection_finds_what_is_wrong(faulty):
         "37 lines",
         "'γ' U+03B3 (1)",
         "too long for their picture: 1",
-        "too long to learn from (cut them in two): 1",
+        "too long to learn from (cut them in two): 1\n",
+        "long.png: 'long'",
         "unreadable pictures: 1",
     ):
         assert words in text
+
+
+def test_a_document_on_both_sides_is_told_of(tmp_path):
+    """One book can be divided by lines alone; what cannot be learnt from is not divided at all."""
+    for index in range(24):
+        picture(tmp_path / f"book_{index:02d}.png", 80 + index)
+    rows = [f"book_{index:02d}.png\tline\n" for index in range(24)]
+    (tmp_path / "labels.tsv").write_text("".join(rows))
+    text = "\n".join(summary(inspect(load_samples(tmp_path), Charset.default(), 32)))
+    assert "suggested split by line" in text and "22 to train, 2 to validate" in text
+    for path in tmp_path.glob("book_*.png"):
+        path.write_bytes(b"\x89PNG")
+    text = "\n".join(summary(inspect(load_samples(tmp_path), Charset.default(), 32)))
+    assert "that can be learnt from: 0, too few" in text and "and 14 more" in text and "to validate" not in text
 
 
 def test_split_keeps_documents_together_and_is_stable(faulty):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ocrformer.cli.extras import apart, called, here, need, plainly, unoccupied
+from ocrformer.cli.extras import apart, called, distinct, here, labelled, need, plainly, unoccupied
 from ocrformer.config import MODES, DecodeOptions
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ def bench(places: tuple[str, ...], model: str, modes: str, runtimes: str, **opti
         if Path(options["scaling"]).suffix not in (".svg", ".png", ".pdf"):
             raise click.UsageError(f"--scaling draws .svg, .png or .pdf, not {options['scaling']}")
         here(options["scaling"])
-    for target in filter(None, (options["as_json"], options["markdown"], options["scaling"])):
+    targets = [target for target in (options["as_json"], options["markdown"], options["scaling"]) if target]
+    distinct(targets)
+    for target in targets:
         apart(target, model, *places)
         unoccupied(target, like=".json .md .txt .svg .png .pdf")
     readers = {name: OCRformer.from_pretrained(model, "cpu", name) for name in runtimes.split(",")}
@@ -151,7 +153,12 @@ def _files(place: str, most: int | None) -> Mapping[Path, str]:
     """Image files of a labelled folder and their texts."""
     from ocrformer.datasets import DatasetError, load_samples
 
-    files = {Path(sample.name): sample.text for sample in load_samples(place)[:most]}
+    samples = load_samples(place)[:most]
+    labelled(place, samples)
+    files: dict[Path, str] = {}
+    for sample in samples:
+        if files.setdefault(Path(sample.name), sample.text) != sample.text:
+            raise DatasetError(f"{sample.name}: has two labels that differ; `ocrformer data check` tells more")
     if not all(path.is_file() for path in files):
         raise DatasetError(f"{place}: measuring needs one image file per line; convert the data with your own tool")
     return files

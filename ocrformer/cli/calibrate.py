@@ -43,7 +43,8 @@ def calibrate(places: tuple[str, ...], model: str, output: str, overwrite: bool)
     for samples in sets.values():
         spare(output, samples)
     reader = OCRformer.from_pretrained(model)
-    done = evaluate(reader, "calibration", [s for samples in sets.values() for s in samples], DecodeOptions())
+    lines = {s.identity: s for samples in sets.values() for s in samples}  # each once, in however many sets
+    done = evaluate(reader, "calibration", list(lines.values()), DecodeOptions())
     for failure in done.failures:
         click.echo(f"ocrformer: {failure}", err=True)
     right = [bool(edits == 0) for edits in done.distances()[0]]
@@ -62,9 +63,10 @@ def _worth(done: Evaluation, sure: list[float], right: list[bool], present: floa
     """A sentence on confidences at temperatures that the lines they are given to did not help to fit."""
     from ocrformer.calibration import CalibrationError, calibration_of, cross_fitted
     from ocrformer.evaluation import characters_of
-    from ocrformer.inspection import folds
+    from ocrformer.inspection import divides_documents, folds
 
     parts = folds(done.samples, _FOLDS)
+    others = "other lines of the same documents" if divides_documents(done.samples, parts) else "other documents"
     lines = [([sure[i] for i in part], [right[i] for i in part]) for part in parts]
     try:
         ratios = [temperature / present for temperature in cross_fitted(lines, present)]
@@ -73,7 +75,7 @@ def _worth(done: Evaluation, sure: list[float], right: list[bool], present: floa
     before, after = calibration_of([(sure, right)], [1.0]), calibration_of(lines, ratios)
     characters = calibration_of([characters_of(done, part) for part in parts], ratios)
     return (
-        f"calibration error {100 * before.error:.1f} % -> {100 * after.error:.1f} % at temperatures fitted on other "
-        f"documents (perfect confidences would show {100 * after.chance:.1f} %), of characters "
+        f"calibration error {100 * before.error:.1f} % -> {100 * after.error:.1f} % at temperatures fitted on {others} "
+        f"(perfect confidences would show {100 * after.chance:.1f} %), of characters "
         f"{100 * characters.error:.2f} %"
     )

@@ -43,6 +43,8 @@ def check(path: str, model: str, sheet: str | None, overwrite: bool) -> None:
     if sheet:
         apart(sheet, path)
         unoccupied(sheet, overwrite=overwrite)
+        if not sheet.lower().endswith(".png"):
+            raise click.UsageError(f"{sheet}: the contact sheet is a PNG; name it so")
     samples = load_samples(path)
     if sheet:
         spare(sheet, samples)
@@ -50,7 +52,9 @@ def check(path: str, model: str, sheet: str | None, overwrite: bool) -> None:
     found = inspect(samples, bundle.charset, bundle.network.config.height)
     for line in summary(found):
         click.echo(line)
-    if sheet:
+    if sheet and not found.usable:
+        click.echo(f"{sheet}: not written, as no line could be shown", err=True)
+    elif sheet:
         from ocrformer.training.sheet import sheet_of
 
         shown = evenly([samples[index] for index in found.usable], _SHOWN)

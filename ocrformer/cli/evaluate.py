@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ocrformer.cli.extras import apart, called, need, plainly, spare, unoccupied
+from ocrformer.cli.extras import apart, called, distinct, labelled, need, plainly, spare, unoccupied
 from ocrformer.config import MODES, DecodeOptions
 
 if TYPE_CHECKING:
@@ -45,8 +45,6 @@ def evaluate(
     """
     if html == "-":
         raise click.UsageError("--html needs the name of a file")
-    if as_json and html and os.path.realpath(as_json) == os.path.realpath(html):
-        raise click.UsageError(f"{html}: --json and --html need a file each")
     need("rapidfuzz", "train")
     from ocrformer import evaluation
     from ocrformer.datasets import load_samples
@@ -55,11 +53,14 @@ def evaluate(
     from ocrformer.reader import OCRformer, weights_path
 
     targets = [target for target in (as_json, html) if target and target != "-"]
+    distinct(targets)
     weights = [str(weights_path(model)) for model in models or ("default",)]
     for target in targets:
         apart(target, *places, *weights, runtime)
         unoccupied(target, like=".html .htm" if target == html else ".json .jsonl .txt")
     data = [(called(place, places), load_samples(place)) for place in places]
+    for name, samples in data:
+        labelled(name, samples)
     for target in targets:
         spare(target, [sample for _, samples in data for sample in samples])
     readers = [OCRformer.from_pretrained(model, device, runtime) for model in models or ("default",)]
@@ -83,7 +84,7 @@ def evaluate(
     if html:
         put(html, evaluation_page(done, figures))
     if as_json == "-":
-        click.echo(written.encode(), nl=False)  # UTF-8 whatever the locale
+        click.echo(written.encode("utf-8", "backslashreplace"), nl=False)  # whatever the locale and the names of files
     else:
         _print(results, comparisons)
     if empty or any(one.failures for one in done):
@@ -112,10 +113,12 @@ def _print(results: list[dict[str, Any]], comparisons: list[dict[str, Any]]) -> 
         numbers = f"{100 * folded['cer']:>7.2f} {100 * low:>6.2f}-{100 * high:<6.2f} {100 * folded['exact']:>8.1f}"
         words = f"{100 * folded['wer']:>7.2f} {100 * folded['f1']:>6.1f}"
         click.echo(f"{result['data']:<18} {result['model']:<{wide}} {folded['lines']:>6} {numbers} {words}")
-        for failure in result["failures"]:
-            click.echo(f"ocrformer: {failure}", err=True)
+    for failure in dict.fromkeys(
+        failure for result in results for failure in result["failures"]
+    ):  # once for all models
+        click.echo(f"ocrformer: {failure}", err=True)
     for result in results:
-        accepted = [f"from {at:.6f}: {100 * share:.0f} % of lines at {100 * target:g} % error"
+        accepted = [f"from {math.floor(1e6 * at) / 1e6:.6f}: {100 * share:.0f} % of lines at {100 * target:g} % error"
                     for target, at, share in result["lines"]["accept"] if share]  # fmt: skip
         click.echo(f"{result['data']}, {result['model']}: accept " + "; ".join(accepted or ["nothing safely"]))
         of_lines, of_characters = result["lines"], result["characters"]

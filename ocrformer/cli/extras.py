@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ocrformer.charset import normalise
+from ocrformer.label_tables import TABLES
 from ocrformer.remote import is_url, on_disk
 
 if TYPE_CHECKING:
@@ -53,18 +55,35 @@ def apart(output: str, *inputs: str, within: bool = True) -> None:
     Args:
         output: A file, whether there or not.
         inputs: Files and folders that are read.
-        within: Whether files in folders of inputs count.
+        within: Whether files in folders of inputs count, and new ones that would be taken for labels.
     """
     refusal = click.UsageError(f"{output}: would replace what is read; name another file")
     output, inputs = on_disk(output), tuple(map(on_disk, inputs))
     if is_url(output) and output in inputs:
         raise refusal
     target = Path(output)
-    if not os.path.exists(output):  # noqa: PTH110 - pathlib raises on names too long for a file
+    there = os.path.exists(output)  # noqa: PTH110 - pathlib raises on names too long for a file
+    if not there and not (within and target.name.lower() in TABLES):
         return
     for place in (Path(place) for place in inputs if os.path.exists(place)):  # noqa: PTH110
-        if target.samefile(place) or (within and place.resolve() in target.resolve().parents):
+        if there and target.samefile(place):
             raise refusal
+        if within and place.resolve() in target.resolve().parents:
+            what = "lies there already, among what is read" if there else f"would be taken for labels of {place}"
+            raise click.UsageError(f"{output}: {what}; name a place outside")
+
+
+def distinct(targets: Sequence[str]) -> None:
+    """Refuse outputs that are one file."""
+    again = next((t for i, t in enumerate(targets) if os.path.realpath(t) in map(os.path.realpath, targets[:i])), None)
+    if again:
+        raise click.UsageError(f"{again}: two outputs need a file each")
+
+
+def labelled(name: str, samples: Sequence[Sample]) -> None:
+    """Refuse lines whose labels are all empty: of no characters there is no error rate."""
+    if not any(normalise(sample.text) for sample in samples):
+        raise click.UsageError(f"{name}: all its labels are empty, so that there is no error rate")
 
 
 def spare(target: str, samples: Iterable[Sample]) -> None:

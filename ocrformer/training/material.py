@@ -15,7 +15,7 @@ import numpy as np
 
 from ocrformer.charset import Charset
 from ocrformer.datasets import DatasetError, Sample, load_samples
-from ocrformer.inspection import inspect, labels_of, split
+from ocrformer.inspection import FEWEST, inspect, labels_of, split
 from ocrformer.model.network import Bundle, load
 from ocrformer.reader import weights_path
 from ocrformer.training.data import SyntheticConfig, text_files, voices_of
@@ -26,7 +26,6 @@ from ocrformer.training.text import TextSource, read_text
 
 logger = logging.getLogger(__name__)
 
-_FEWEST = 10  # labelled lines
 _STEERED = 60  # labelled lines to steer by, if that is
 _SHARES = 0.1, 0.25  # within these shares of all
 _DOCUMENTS = 20  # of fewer, each is divided between learning and steering
@@ -143,10 +142,8 @@ def _divided(samples: list[Sample]) -> tuple[list[Sample], list[Sample], list[Sa
     No document is in two of them, but where they are few: one whole document to steer by would be too many lines to go
     without, and whether it gets better would tell little about the others.
     """
-    if len(samples) < _FEWEST:
-        raise DatasetError(
-            f"{len(samples)} usable lines are too few to learn from and be tested on: {_FEWEST} at least"
-        )
+    if len(samples) < FEWEST:
+        raise DatasetError(f"{len(samples)} usable lines are too few to learn from and be tested on: {FEWEST} at least")
     rest, held_out = split(samples)
     share = float(np.clip(_STEERED / len(rest), *_SHARES))
     training, steering = split([samples[i] for i in rest], share, fewest=_DOCUMENTS)
@@ -198,14 +195,13 @@ def _usable(samples: Sequence[Sample], bundle: Bundle) -> list[Sample]:
         logger.warning("left out: %d lines too long to learn from; cut them in two", len(found.long))
     if found.broken:
         logger.warning("left out: %d labels with control characters, which no print has", len(found.broken))
-    usable = set(found.usable) - set(found.broken)
-    groups = [[i for i in group if i in usable] for group in found.duplicates]
-    again = {i for group in groups for i in group[1:]}  # else lines would be learnt from and tested on
+    learnable = found.learnable
+    again = len(set(found.usable) - set(found.broken)) - len(learnable)
     if again:
-        logger.warning("left out: %d pictures that are there already", len(again))
+        logger.warning("left out: %d pictures that are there already", again)
     for group in found.contradictory:
         logger.warning("of labels that contradict each other, the first is learnt: %s", labels_of(samples, group))
-    return [samples[i] for i in found.usable if i in usable - again]
+    return [samples[i] for i in learnable]
 
 
 def drawn(factory: LineFactory, count: int, name: str) -> list[Sample]:

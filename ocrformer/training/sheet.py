@@ -10,7 +10,7 @@ from rapidfuzz.distance import Levenshtein
 from ocrformer.datasets import Sample
 from ocrformer.display import as_picture
 from ocrformer.image import Pixels, prepare
-from ocrformer.lettering import font_for
+from ocrformer.lettering import Font, font_for
 from ocrformer.metrics import fold
 
 _WIDTH = 1600
@@ -29,6 +29,7 @@ def contact_sheet(
     """
     width = _WIDTH // columns
     font = font_for("".join(map("".join, captions)), 13)
+    captions = [[line for text in texts for line in _wrapped(text, font, width - 8)] for texts in captions]
     scaled = [_fitted(picture, width - 8) for picture in pictures]
     rows = [range(start, min(start + columns, len(scaled))) for start in range(0, len(scaled), columns)]
     heights = [max(scaled[i].height + _CAPTION * len(captions[i]) + 10 for i in row) for row in rows]
@@ -49,6 +50,16 @@ def sheet_of(samples: Sequence[Sample], height: int) -> Image.Image:
     """Labelled lines as a network of that line height sees them, over their labels."""
     pictures = [as_picture(prepare(sample.open(), height, sample.name)) for sample in samples]
     return contact_sheet(pictures, [[sample.text] for sample in samples])
+
+
+def _wrapped(text: str, font: Font, width: int) -> list[str]:
+    """A text in lines that fit the width, broken anywhere: labels are not always words."""
+    lines = [""]
+    for character in text:
+        if lines[-1] and font.getlength(lines[-1] + character) > width:
+            lines.append("")
+        lines[-1] += character
+    return lines
 
 
 def _fitted(picture: Image.Image, width: int) -> Image.Image:

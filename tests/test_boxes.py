@@ -12,7 +12,7 @@ from ocrformer.boxes import character_boxes
 from ocrformer.cli import main
 from ocrformer.config import MODES
 from ocrformer.datasets import load_samples
-from ocrformer.image import prepare
+from ocrformer.image import PAPER, prepare
 from tests.conftest import ROOT, tiny_bundle
 
 FONTS = (None, "DejaVuSans.ttf", "DejaVuSerif.ttf", "LiberationSans-Regular.ttf", "LiberationMono-Regular.ttf")
@@ -119,3 +119,58 @@ def test_boxes_of_a_loosely_cut_line_are_shares_of_the_whole_picture():
     boxes = [character.box for character in line.characters if character.text != " "]
     assert abs(min(box.top for box in boxes) * 100 - ink[0]) < 2.5
     assert abs(max(box.bottom for box in boxes) * 100 - ink[-1] - 1) < 2.5
+
+
+def beside(ends):
+    """A line with wide margins, in which something is drawn that belongs to no character; found and true boxes."""
+    text = "Total amount 1,234.50 due"
+    picture, truth = rendered(text, ImageFont.load_default(30), margin=60)
+    picture = picture.crop((0, 48, picture.width, picture.height - 48))
+    truth = [(left, top - 48, right, bottom - 48) for left, top, right, bottom in truth]
+    pen = ImageDraw.Draw(picture)
+    width, height = picture.size
+    things = {
+        "edge": lambda: pen.rectangle((0, 0, 8, height), fill=0),
+        "other edge": lambda: pen.rectangle((width - 9, 0, width, height), fill=0),
+        "rule": lambda: pen.line((30, 0, 30, height), fill=0, width=2),
+        "speck": lambda: pen.ellipse((6, 30, 9, 33), fill=0),
+        "underline": lambda: pen.line((60, height - 10, width - 60, height - 10), fill=0, width=2),
+        "frame": lambda: pen.rectangle((4, 2, width - 5, height - 3), outline=0, width=2),
+    }
+    things[ends]()
+    (line,) = OCRformer.from_pretrained(device="cpu").read([picture], DecodeOptions(boxes=True))
+    assert line.text == text
+    own = [np.array(character.box) * [width, height, width, height] for character in line.characters]
+    return own, truth, text
+
+
+@pytest.mark.parametrize("thing", ["edge", "other edge", "rule", "speck", "underline", "frame"])
+def test_what_is_beside_a_character_is_not_in_its_box(thing):
+    own, truth, text = beside(thing)
+    for found, true, character in zip(own, truth, text, strict=True):
+        if character.isalnum():
+            assert overlap(found, true) > 0.5, character
+
+
+def test_a_space_takes_what_its_neighbours_leave():
+    line = np.full((32, 200), PAPER, np.uint8)
+    line[8:24, 10:20] = line[8:24, 150:160] = 255
+    one, space, other = character_boxes(line, ["I", " ", "I"], np.array([15.0, 40.0, 155.0]))
+    assert (one.right, other.left) == (space.left, space.right) == (20 / 200, 150 / 200)
+
+
+def test_a_syllable_is_not_cut_within():
+    """The gap between consonant and vowel of 사 is empty, the one to the next syllable grey."""
+    line = np.full((32, 64), PAPER, np.uint8)
+    line[6:26, 4:14] = line[6:26, 17:20] = 255  # consonant and vowel
+    line[6:26, 23:40] = 255  # the next syllable
+    line[10:12, 20:23] = PAPER + 26
+    first, second = character_boxes(line, ["사", "람"], np.array([12.0, 31.0]))
+    assert 19 <= first.right * 64 <= 23 and second.right * 64 == 40
+
+
+def test_a_narrow_letter_whose_middle_comes_late_has_its_ink():
+    line = np.full((32, 64), PAPER, np.uint8)
+    line[6:26, 4:14] = line[6:26, 17:19] = line[12:26, 24:34] = 255
+    _, middle, _ = character_boxes(line, ["h", "i", "n"], np.array([14.0, 23.0, 29.0]))
+    assert (middle.left * 64, middle.right * 64) == (17, 19)

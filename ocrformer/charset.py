@@ -151,7 +151,9 @@ class Charset:
         while start < len(spelt):
             match = _JAMO_SYLLABLE.match(spelt, start)
             end = match.end() if match else start + 1
-            groups.append((compose(spelt[start:end]), start, end))
+            while end < len(spelt) and unicodedata.combining(spelt[end]):  # a mark belongs to the letter before it
+                end += 1
+            groups.append((unicodedata.normalize("NFC", compose(spelt[start:end])), start, end))
             start = end
         return groups
 

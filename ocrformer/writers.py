@@ -214,5 +214,5 @@ def _opened(path: str) -> IO[str]:
 
 def _document(rows: Sequence[Row], form: str, characters: bool) -> str:
     if form == "page" and len(rows) != 1:
-        raise OutputError("PAGE describes one image a file: use --sidecars or --output-dir")
+        raise OutputError(f"PAGE describes one image a file, not {len(rows)} pages: use --sidecars or --output-dir")
     return as_document(rows, form, characters=characters)

@@ -48,6 +48,10 @@ def test_repeated_or_composed_characters_are_refused():
 
 def test_groups_show_characters_as_people_see_them():
     assert DEFAULT.groups(DEFAULT.encode("값a가")) == [("값", 0, 3), ("a", 3, 4), ("가", 4, 6)]
+    marked = DEFAULT.extend("q\u0303")
+    spelt = [SPECIALS + marked.characters.index(c) for c in "n\u0303q\u0303"]  # as a network may spell it
+    assert marked.groups(spelt) == [("ñ", 0, 2), ("q\u0303", 2, 4)]
+    assert "".join(text for text, _, _ in marked.groups(spelt)) == normalise(marked.decode(spelt))
 
 
 def test_lone_jamo_survive():

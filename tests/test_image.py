@@ -308,3 +308,39 @@ def test_low_print_on_a_long_strip_of_paper_does_not_grow_beyond_measure():
     strip[80:90] = np.random.default_rng(0).choice([0, 255], (10, 89_600))
     assert prepare_whole(strip, 32).size < 8_000_000
     assert prepare_whole(strip[:, :2000], 32).shape[0] > 300  # as lines that are cut loosely do
+
+
+def lettered(print_, paper, speck=None, under=None):
+    """Lettering in colours; `under`: transparent paper, with that colour beneath and the letters' edges blended."""
+    shape = Image.new("L", (360, 96), 0)
+    ImageDraw.Draw(shape).text((20, 16), "Text 123", fill=255, font_size=56)
+    image = Image.composite(Image.new("RGB", shape.size, print_), Image.new("RGB", shape.size, under or paper), shape)
+    if under:
+        image.putalpha(shape)
+    if speck:
+        ImageDraw.Draw(image).rectangle((1, 1, 4, 4), fill=speck)
+    return image, np.asarray(shape) == 255
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        lettered((255, 0, 0), (76, 76, 76)),
+        lettered((255, 0, 0), (76, 76, 76), speck=(255, 255, 255)),
+        lettered((255, 255, 0), (255, 255, 255)),
+        lettered((255, 255, 255), None, under=(255, 255, 255)),
+        lettered((255, 255, 255), None, under=(255, 255, 255), speck=(0, 0, 0, 255)),
+        lettered((255, 255, 255), None, under=(0, 0, 0)),
+    ],
+    ids=["equally light", "with a speck", "yellow", "white on nothing", "and a speck", "with dark edges"],
+)
+def test_lettering_shows_whatever_its_colour(picture):
+    image, inside = picture
+    grey = load(encoded(image))
+    assert abs(float(np.median(grey[inside])) - float(np.median(grey))) > 150
+
+
+@pytest.mark.parametrize("colours", [((0, 0, 160), (250, 245, 200)), ((20, 20, 20), (255, 230, 0))])
+def test_ordinary_colours_are_plainly_grey(colours):
+    picture, _ = lettered(*colours, speck=(255, 0, 0))
+    assert np.array_equal(load(encoded(picture)), np.asarray(picture.convert("L")))

@@ -10,6 +10,7 @@ import click
 
 from ocrformer.cli.extras import apart, here, unoccupied
 from ocrformer.config import MODES, VIEWS, DecodeOptions
+from ocrformer.remote import is_url
 
 
 @click.command()
@@ -41,6 +42,8 @@ def attend(
     from ocrformer.output_files import put
     from ocrformer.reader import OCRformer
 
+    if is_url(image):
+        raise click.UsageError(f"{image}: this command reads from this machine alone; name a local picture")
     try:
         apart(here(output), image)
         unoccupied(output, overwrite=overwrite)

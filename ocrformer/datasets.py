@@ -1,6 +1,6 @@
 """Labelled lines on disk, in the formats that line recognisers use.
 
-`.gt.txt` pairs (tesstrain, kraken, Calamari, OCRopus), TSV / CSV / JSON lines that name images as results do,
+`.gt.txt` pairs (tesstrain, kraken, Calamari, OCRopus), TSV / CSV / JSON (lines) that name images as results do,
 Hugging Face imagefolder `metadata.jsonl|csv`, STR LMDB, PAGE and ALTO XML with line coordinates.
 """
 
@@ -19,7 +19,7 @@ from xml.etree import ElementTree as ET
 
 from ocrformer import layout_xml, lmdb_lines
 from ocrformer.image import ImageError, Pixels
-from ocrformer.label_tables import TABLES, csv_rows, json_rows, tab_rows
+from ocrformer.label_tables import TABLES, array_rows, csv_rows, json_rows, tab_rows
 from ocrformer.label_tables import DatasetError as DatasetError
 from ocrformer.magic import ENDINGS
 from ocrformer.remote import is_url
@@ -198,8 +198,8 @@ def _table(table: Path) -> list[Sample]:
     if table.name == "data.mdb":
         return _lmdb(table.parent)
     content = _utf8(table, "utf-8-sig")
-    rows = {".jsonl": json_rows, ".csv": csv_rows}.get(table.suffix.lower(), tab_rows)
-    found = rows(table, content)
+    formats = {".jsonl": json_rows, ".json": array_rows, ".csv": csv_rows}
+    found = formats.get(table.suffix.lower(), tab_rows)(table, content)
     return [_file_sample(_named_in(table, name), text) for name, text in found]
 
 

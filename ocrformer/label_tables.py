@@ -1,4 +1,4 @@
-"""Tables of labels: rows of a picture's name and its text, from TSV, CSV and JSON lines."""
+"""Tables of labels: rows of a picture's name and its text, from TSV, CSV, JSON and JSON lines."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-TABLES = ("labels.tsv", "labels.csv", "labels.jsonl", "metadata.jsonl", "metadata.csv", "gt.txt", "labels.txt")
+TABLES = (
+    "labels.tsv",
+    "labels.csv",
+    "labels.jsonl",
+    "labels.json",
+    "metadata.jsonl",
+    "metadata.csv",
+    "gt.txt",
+    "labels.txt",
+)
 """Names that are looked for in folders, the first before the others."""
 _IMAGE_KEYS = ("file_name", "file", "image", "filename", "path")
 _TEXT_KEYS = ("text", "label", "transcription", "ground_truth", "gt")
@@ -83,16 +92,37 @@ def _columns(table: Path, first: Sequence[str]) -> tuple[bool, int, int]:
 def json_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
     """An object in each line."""
     for number, line in enumerate(_lines(content), 1):
-        if not line.strip():
-            continue
-        try:
-            record: Any = json.loads(line, parse_int=str, parse_float=str)  # 3.10 is no 3.1
-            name = next(record[key] for key in _IMAGE_KEYS if key in record)
-            text = next(record[key] for key in _TEXT_KEYS if key in record)
-            if not (isinstance(name, str) and isinstance(text, str)):
-                raise TypeError
-        except (ValueError, TypeError, StopIteration, RecursionError):
-            keys = f"{' or '.join(_IMAGE_KEYS[:2])} and {' or '.join(_TEXT_KEYS[:2])}"
-            raise DatasetError(f"{table}:{number}: expected an object with {keys}") from None
-        if not _failed(record, text):
-            yield name, text
+        if line.strip():
+            yield from _recorded(f"{table}:{number}", _parsed(f"{table}:{number}", line))
+
+
+def array_rows(table: Path, content: str) -> Iterator[tuple[str, str]]:
+    """An array of objects."""
+    records = _parsed(str(table), content)
+    if not isinstance(records, list):
+        raise DatasetError(f"{table}: expected an array of objects; JSON lines are called .jsonl")
+    for number, record in enumerate(records, 1):
+        yield from _recorded(f"{table}, object {number}", record)
+
+
+def _parsed(place: str, text: str) -> Any:
+    try:
+        return json.loads(text, parse_int=str, parse_float=str)  # 3.10 is no 3.1
+    except (ValueError, RecursionError):
+        return _expected(place)
+
+
+def _recorded(place: str, record: Any) -> Iterator[tuple[str, str]]:
+    """Name and text of an object, if anything could be read."""
+    fields = record if isinstance(record, dict) else {}
+    name = next((fields[key] for key in _IMAGE_KEYS if key in fields), None)
+    text = next((fields[key] for key in _TEXT_KEYS if key in fields), None)
+    if not (isinstance(name, str) and isinstance(text, str)):
+        _expected(place)
+    elif not _failed(fields, text):
+        yield name, text
+
+
+def _expected(place: str) -> NoReturn:
+    keys = f"{' or '.join(_IMAGE_KEYS[:2])} and {' or '.join(_TEXT_KEYS[:2])}"
+    raise DatasetError(f"{place}: expected an object with {keys}")

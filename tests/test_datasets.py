@@ -50,7 +50,7 @@ def test_csv_with_and_without_heading(tmp_path):
     assert texts(tmp_path) == ["plain"]
 
 
-@pytest.mark.parametrize("form", ["tsv", "csv", "jsonl"])
+@pytest.mark.parametrize("form", ["tsv", "csv", "jsonl", "json"])
 def test_results_are_labels(tmp_path, form):
     """What `ocrformer read` wrote, corrected by hand, can be learnt from."""
     rows = [Row("a.png", Line("one, two", 0.9, "ok", ())), Row("b.png", Line('"three"', 0.8, "ok", ()))]
@@ -125,6 +125,9 @@ def test_lines_are_cut_from_page_and_alto(tmp_path, xml, text, shape):
         ("labels.tsv", "file\ttext\tstatus\na.png\n", r"labels\.tsv:2: expected file<TAB>text<TAB>status"),
         ("labels.tsv", "a.png\tx\nno tab here\n", r"labels\.tsv:2: expected file<TAB>text"),
         ("labels.jsonl", '{"file": "a.png"}\n', r"labels\.jsonl:1: expected an object"),
+        ("labels.json", '[{"file": "a.png", "text": "x"}, 3]', r"labels\.json, object 2: expected an object"),
+        ("labels.json", '{"file": "a.png", "text": "x"}', r"labels\.json: expected an array of objects"),
+        ("labels.json", "[", r"labels\.json: expected an object"),
         ("labels.csv", "only one\n", r"labels\.csv:1: expected a file and a text"),
         ("page.xml", "<PcGts", "not a readable XML"),
         ("notes.md", "nothing", "no labelled lines found"),

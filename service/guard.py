@@ -9,8 +9,8 @@ import json
 import logging
 import re
 import time
-import uuid
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from random import getrandbits
 from typing import Any
 
 from starlette.requests import Request
@@ -82,7 +82,7 @@ class Guard:
         headers = dict(scope["headers"])
         request_id = headers.get(b"x-request-id", b"").decode("latin-1")
         if not _ID.fullmatch(request_id):
-            request_id = uuid.uuid4().hex
+            request_id = f"{getrandbits(128):032x}"  # uuid4 asks the system, which lets other threads in between
         scope.setdefault("state", {})["request_id"] = request_id
         REQUEST_ID.set(request_id)
         exchange = _Exchange(scope, send, request_id)

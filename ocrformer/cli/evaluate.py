@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from ocrformer.config import MODES, DecodeOptions
 
 if TYPE_CHECKING:
     from ocrformer.evaluation import Evaluation
+
+_JSON, _HTML = ".json .jsonl .txt", ".html .htm"  # endings of files that may be replaced
 
 
 @click.command()
@@ -45,6 +47,7 @@ def evaluate(
     """
     if html == "-":
         raise click.UsageError("--html needs the name of a file")
+    distinct([target for target in (as_json, html) if target])
     need("rapidfuzz", "train")
     from ocrformer import evaluation
     from ocrformer.datasets import load_samples
@@ -52,17 +55,13 @@ def evaluate(
     from ocrformer.output_files import put
     from ocrformer.reader import OCRformer, weights_path
 
-    targets = [target for target in (as_json, html) if target and target != "-"]
-    distinct(targets)
-    weights = [str(weights_path(model)) for model in models or ("default",)]
-    for target in targets:
-        apart(target, *places, *weights, runtime)
-        unoccupied(target, like=".html .htm" if target == html else ".json .jsonl .txt")
+    targets = {target: like for target, like in ((as_json, _JSON), (html, _HTML)) if target and target != "-"}
+    _ready(targets, [*places, *(str(weights_path(model)) for model in models or ("default",)), runtime])
     data = [(called(place, places), load_samples(place)) for place in places]
     for name, samples in data:
         labelled(name, samples)
-    for target in targets:
-        spare(target, [sample for _, samples in data for sample in samples])
+        for target in targets:
+            spare(target, samples)
     readers = [OCRformer.from_pretrained(model, device, runtime) for model in models or ("default",)]
     for reader, name in zip(readers, _names([reader.name for reader in readers], models), strict=True):
         reader.name = name
@@ -89,6 +88,13 @@ def evaluate(
         _print(results, comparisons)
     if empty or any(one.failures for one in done):
         sys.exit(1)
+
+
+def _ready(targets: Mapping[str, str], inputs: Sequence[str]) -> None:
+    """Refuse outputs, by the endings that each may have where it replaces a file, that would replace an input."""
+    for target, like in targets.items():
+        apart(target, *inputs)
+        unoccupied(target, like=like)
 
 
 def _names(files: list[str], models: Sequence[str]) -> list[str]:

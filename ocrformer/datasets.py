@@ -108,8 +108,8 @@ def _folder(folder: Path) -> list[Sample]:
 def _labels_below(folder: Path) -> list[Path]:
     """Files with labels in the folders of a folder, as far as these can be read."""
     with suppress(OSError):
-        lower = [(path.name.lower(), path) for path in _files(folder) if path.parent != folder]
-        return [path for name, path in lower if name in (*TABLES, "data.mdb") or name.endswith(".gt.txt")]
+        files = [path for place in sorted(folder.glob("[!.]*/")) for path in _files(place)]
+        return [path for path in files if path.name.lower().endswith((".gt.txt", *TABLES, "data.mdb"))]
     return []
 
 

@@ -103,7 +103,8 @@ def _from_scratch(more: list[str], options: dict[str, Any]) -> None:
     try:
         run(["fit", *recipe, *given, *more])
     except (ArgumentError, MisconfigurationException) as error:
-        raise click.UsageError(f"{' '.join(str(error).split())}; --print_config shows all options") from None
+        sentence = re.sub(r"`Timer\(duration=(.*?)\)`", r"--trainer.max_time \1", " ".join(str(error).split()))
+        raise click.UsageError(f"{sentence}; --print_config shows all options") from None
     except (RuntimeError, EOFError, UnpicklingError, KeyError) as error:
         if not _of_checkpoint(error):
             raise

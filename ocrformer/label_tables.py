@@ -13,7 +13,6 @@ TABLES = (
     "labels.tsv",
     "labels.csv",
     "labels.jsonl",
-    "labels.json",
     "metadata.jsonl",
     "metadata.csv",
     "gt.txt",

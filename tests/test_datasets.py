@@ -55,8 +55,9 @@ def test_results_are_labels(tmp_path, form):
     """What `ocrformer read` wrote, corrected by hand, can be learnt from."""
     rows = [Row("a.png", Line("one, two", 0.9, "ok", ())), Row("b.png", Line('"three"', 0.8, "ok", ()))]
     (tmp_path / f"labels.{form}").write_text(as_document(rows, form), "utf-8")
-    assert texts(tmp_path) == ["one, two", '"three"']
-    assert [sample.name for sample in load_samples(tmp_path)] == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    table = tmp_path / f"labels.{form}"
+    assert texts(table) == ["one, two", '"three"']
+    assert [sample.name for sample in load_samples(table)] == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
 
 
 @pytest.mark.parametrize("where", ["", "train/"])
@@ -136,7 +137,7 @@ def test_lines_are_cut_from_page_and_alto(tmp_path, xml, text, shape):
 def test_malformed_data_names_file_and_place(tmp_path, name, content, says):
     (tmp_path / name).write_text(content)
     with pytest.raises(DatasetError, match=says):
-        load_samples(tmp_path)
+        load_samples(tmp_path / name if name == "labels.json" else tmp_path)
 
 
 def test_missing_places_and_pictures(tmp_path):

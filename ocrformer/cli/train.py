@@ -121,7 +121,7 @@ def _recipe(name: str) -> str:
     """The YAML file of that name: in a checkout's `configs/`, or the copy that a wheel brings, if it has no folder."""
     package = Path(__file__).parent.parent
     known = [folder / "configs" / f"{name}.yaml" for folder in (package.parent, package)]
-    found = next((path for path in (Path(name), *known) if path.is_file()), None)
+    found = next((path for path in (Path(name), *known) if path.exists() and not path.is_dir()), None)
     if found is None:
         raise click.UsageError(f"{name}: no such file; the package brings tiny, small and base")
     return str(found)

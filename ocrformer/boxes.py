@@ -19,7 +19,6 @@ _ASTRAY = 0.03
 square of the distance. Without it the gap within a syllable (사) is preferred to the slightly grey one behind it."""
 _LATE = 3  # pixels by which middles of narrow letters can come too late, so that their cell has no ink
 _APART = 3  # what is farther from a character than a third of the line's height is a speck, a rule, an edge of paper
-
 _RULED = 0.9  # share of a row between the first and the last character that only rules and underlines fill
 
 _Columns = npt.NDArray[np.floating[Any]]
@@ -51,7 +50,7 @@ def character_boxes(line: Pixels, texts: Sequence[str], middles: _Columns) -> li
         for (left, right), middle in zip(cells, middles, strict=True)
     ]
     for index in [index for index, text in enumerate(texts) if text == " "]:
-        left = places[index - 1][2] if index else 0
+        left = min(places[index - 1][2], width - 1) if index else 0
         right = places[index + 1][0] if index + 1 < len(places) else width
         places[index] = left, 0, max(left + 1, right), height
     return [Box(left / width, top / height, right / width, bottom / height) for left, top, right, bottom in places]

@@ -19,7 +19,7 @@ from xml.etree import ElementTree as ET
 
 from ocrformer import layout_xml, lmdb_lines
 from ocrformer.image import ImageError, Pixels
-from ocrformer.label_tables import TABLES, array_rows, csv_rows, json_rows, tab_rows
+from ocrformer.label_tables import TABLES, array_rows, csv_rows, holds_labels, json_rows, tab_rows
 from ocrformer.label_tables import DatasetError as DatasetError
 from ocrformer.magic import ENDINGS
 from ocrformer.remote import is_url
@@ -108,8 +108,8 @@ def _folder(folder: Path) -> list[Sample]:
 def _labels_below(folder: Path) -> list[Path]:
     """Files with labels in the folders of a folder, as far as these can be read."""
     with suppress(OSError):
-        files = [path for place in sorted(folder.glob("[!.]*/")) for path in _files(place)]
-        return [path for path in files if path.name.lower().endswith((".gt.txt", *TABLES, "data.mdb"))]
+        below = folder.glob("[!.]*/**/[!.]*")
+        return sorted(path for path in below if holds_labels(path.name))
     return []
 
 

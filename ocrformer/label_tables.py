@@ -23,6 +23,11 @@ _IMAGE_KEYS = ("file_name", "file", "image", "filename", "path")
 _TEXT_KEYS = ("text", "label", "transcription", "ground_truth", "gt")
 
 
+def holds_labels(name: str) -> bool:
+    """Whether a file of that name in a folder would be taken for labels, of a picture or of many."""
+    return name.lower() in (*TABLES, "data.mdb") or name.lower().endswith(".gt.txt")
+
+
 class DatasetError(ValueError):
     """A data set that cannot be used, in one sentence."""
 
@@ -83,7 +88,8 @@ def _columns(table: Path, first: Sequence[str]) -> tuple[bool, int, int]:
     """
     name = next((first.index(key) for key in _IMAGE_KEYS if key in first), None)
     text = next((first.index(key) for key in _TEXT_KEYS if key in first), None)
-    if name is not None and text is None and "." not in first[0]:  # no file is called so
+    heading = "." not in first[0] and (first[0] in _IMAGE_KEYS or len(first) > 2) if first else False
+    if name is not None and text is None and heading:
         raise DatasetError(f"{table}:1: its heading names no column of texts ({', '.join(_TEXT_KEYS)})")
     return (False, 0, 1) if name is None or text is None else (True, name, text)
 

@@ -77,7 +77,7 @@ class Batcher:
             self._admitted -= lines
 
     def check(self, lines: int = 1) -> None:
-        """Whether there is room for so many lines; any number has room where there is none yet.
+        """Refuse so many lines if there is no room for them; any number has room where there is none yet.
 
         Raises:
             BusyError: If there is none.

@@ -52,7 +52,8 @@ def refuse(request: Request, refusal: RequestError) -> Response:
     """The answer to a request that is refused as a whole."""
     fault = Fault(code=refusal.code, message=refusal.message)
     body = ErrorAnswer(error=fault, request_id=request.state.request_id).model_dump()
-    closing = {"Connection": "close"} if refusal.status in (408, 413, 415) else {}  # some of the body may be to come
+    to_come = refusal.status in (408, 413, 415) or "expect" in request.headers  # of the body, perhaps
+    closing = {"Connection": "close"} if to_come else {}
     return JSONResponse(body, refusal.status, closing | refusal.headers)
 
 

@@ -174,3 +174,13 @@ def test_a_narrow_letter_whose_middle_comes_late_has_its_ink():
     line[6:26, 4:14] = line[6:26, 17:19] = line[12:26, 24:34] = 255
     _, middle, _ = character_boxes(line, ["h", "i", "n"], np.array([14.0, 23.0, 29.0]))
     assert (middle.left * 64, middle.right * 64) == (17, 19)
+
+
+def test_boxes_are_within_the_line():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        line = rng.choice(np.array([PAPER, 255], np.uint8), (32, int(rng.integers(1, 60))))
+        texts = rng.choice(["a", " "], int(rng.integers(1, 9))).tolist()
+        middles = np.sort(rng.uniform(-3, line.shape[1] + 3, len(texts)))
+        for box in character_boxes(line, texts, middles):
+            assert 0 <= box.left < box.right <= 1 and 0 <= box.top < box.bottom <= 1

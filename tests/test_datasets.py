@@ -586,3 +586,15 @@ def test_an_index_that_is_no_number_ranks_first(tmp_path):
     picture(tmp_path / "p.png")
     (tmp_path / "p.xml").write_text(_page(_PLACED.format("0,0 9,9", "abc")))
     assert texts(tmp_path / "p.xml") == ["x"]
+
+
+def test_a_picture_without_an_ending_may_be_a_file(tmp_path):
+    (tmp_path / "labels.tsv").write_text("0001\tFile\n")
+    assert texts(tmp_path) == ["File"]
+
+
+def test_a_json_file_of_another_kind_displaces_no_labels(tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "a.gt.txt").write_text("text")
+    (tmp_path / "labels.json").write_text('{"a.png": "x"}')
+    assert texts(tmp_path) == ["text"]

@@ -165,7 +165,8 @@ def test_nothing_that_is_read_or_written_is_written_over(models, data, tmp_path)
 
 def test_outputs_become_no_labels_and_lie_apart(models, data):
     model = str(models / "m2.safetensors")
-    for name, said in (("labels.jsonl", "would be taken for labels"), ("eval.json", "")):
+    taken = "would be taken for labels"
+    for name, said in (("labels.jsonl", taken), ("x.gt.txt", taken), ("eval.json", "")):
         run = CliRunner().invoke(main, ["evaluate", "--data", str(data), "--model", model, "--json", str(data / name)])
         assert run.exit_code == (2 if said else 1) and said in run.output
     again = CliRunner().invoke(main, ["evaluate", "--data", str(data), "--model", model, "--json", str(data / name)])

@@ -337,6 +337,19 @@ def test_lettering_shows_whatever_its_colour(picture):
     assert abs(float(np.median(grey[inside])) - float(np.median(grey))) > 150
 
 
+@pytest.mark.parametrize("change", ["margin", "turned"])
+def test_paper_with_transparent_margins_lies_on_white(change):
+    paper, _ = lettered((0, 0, 0), (255, 255, 255))
+    paper = paper.convert("RGBA")
+    if change == "turned":
+        image = paper.rotate(3, expand=True)
+    else:
+        image = Image.new("RGBA", (504, 154), (0, 0, 0, 0))
+        image.paste(paper, (72, 29))
+    grey = load(encoded(image))
+    assert grey[0, 0] == 255 and np.median(grey) == 255 and grey.min() == 0
+
+
 @pytest.mark.parametrize("colours", [((0, 0, 160), (250, 245, 200)), ((20, 20, 20), (255, 230, 0))])
 def test_ordinary_colours_are_plainly_grey(colours):
     picture, _ = lettered(*colours, speck=(255, 0, 0))

@@ -117,6 +117,13 @@ def test_a_document_on_both_sides_is_told_of(tmp_path):
     assert "that can be learnt from: 0, too few" in text and "and 14 more" in text and "to validate" not in text
 
 
+def test_labels_of_several_lines_can_be_shown(tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "labels.jsonl").write_text('{"file": "a.png", "text": "two\\nlines"}\n')
+    run = CliRunner().invoke(main, ["data", "check", str(tmp_path), "--sheet", str(tmp_path.parent / "sheet.png")])
+    assert run.exit_code == 1 and (tmp_path.parent / "sheet.png").exists()  # a line is too few
+
+
 def test_split_keeps_documents_together_and_is_stable(faulty):
     samples = load_samples(faulty)
     training, held = split(samples)

@@ -322,22 +322,36 @@ def test_back_pressure(locked):
     assert refused.json()["error"]["code"] == "busy"
 
 
+async def asking_first(address):
+    """Head of the answer to a client that sends its body only when told to."""
+    host, port = address.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    fields = b"Host: x\r\nContent-Type: image/png\r\nContent-Length: 9\r\nExpect: 100-continue"
+    writer.write(b"POST /read HTTP/1.1\r\n" + fields + b"\r\n\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    return head.decode()
+
+
 def test_a_full_service_refuses_without_parsing(model, tmp_path):
     """Whatever is sent while there is no room is answered with 429, before anybody has looked at it."""
 
     async def scenario(address):
         async with httpx.AsyncClient(timeout=60) as session:
             held = asyncio.ensure_future(session.post(f"{address}/read", files=files(*[png(i) for i in range(48)])))
-            answers = []
+            answers, asked = [], []
             while not held.done():
                 headers = {"Content-Type": "application/json"}
                 answers.append(await session.post(f"{address}/read", content=b"{" * 200_000, headers=headers))
-            return await held, answers
+                asked.append(await asking_first(address))
+            return await held, answers, asked
 
     with serving(model, tmp_path, queue=1, batch=1) as address:
-        held, answers = asyncio.run(scenario(address))
+        held, answers, asked = asyncio.run(scenario(address))
         assert held.status_code == 200
         assert 429 in {answer.status_code for answer in answers}
+        refused = [head for head in asked if head.startswith("HTTP/1.1 429")]
+        assert refused and all("connection: close" in head.lower() for head in refused)  # its body may be to come
         assert read(address, png(1)).status_code == 200
 
 

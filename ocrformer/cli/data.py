@@ -29,9 +29,9 @@ def data() -> None:
 def check(path: str, model: str, sheet: str | None, overwrite: bool) -> None:
     """Say what is in a data set and what is wrong with it.
 
-    PATH is a folder with labels.tsv, .csv, .json or .jsonl, a Hugging Face imagefolder, .gt.txt pairs, an STR LMDB,
-    PAGE or ALTO files with their page pictures, or one such file. Exit status: 0 sound, 1 something to
-    mend, 2 wrong use.
+    PATH is a folder with labels.tsv, .csv or .jsonl, a Hugging Face imagefolder, .gt.txt pairs, an STR LMDB, PAGE or
+    ALTO files with their page pictures, or one such file (a JSON array too). Exit status: 0 sound, 1 something to mend,
+    2 wrong use.
     """
     if sheet:
         need("rapidfuzz", "train")

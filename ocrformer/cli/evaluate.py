@@ -119,9 +119,8 @@ def _print(results: list[dict[str, Any]], comparisons: list[dict[str, Any]]) -> 
         numbers = f"{100 * folded['cer']:>7.2f} {100 * low:>6.2f}-{100 * high:<6.2f} {100 * folded['exact']:>8.1f}"
         words = f"{100 * folded['wer']:>7.2f} {100 * folded['f1']:>6.1f}"
         click.echo(f"{result['data']:<18} {result['model']:<{wide}} {folded['lines']:>6} {numbers} {words}")
-    for failure in dict.fromkeys(
-        failure for result in results for failure in result["failures"]
-    ):  # once for all models
+    failures = [failure for result in results for failure in result["failures"]]
+    for failure in dict.fromkeys(failures):  # once for all models
         click.echo(f"ocrformer: {failure}", err=True)
     for result in results:
         accepted = [f"from {math.floor(1e6 * at) / 1e6:.6f}: {100 * share:.0f} % of lines at {100 * target:g} % error"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ocrformer.charset import normalise
-from ocrformer.label_tables import TABLES
+from ocrformer.label_tables import holds_labels
 from ocrformer.remote import is_url, on_disk
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def apart(output: str, *inputs: str, within: bool = True) -> None:
         raise refusal
     target = Path(output)
     there = os.path.exists(output)  # noqa: PTH110 - pathlib raises on names too long for a file
-    if not there and not (within and target.name.lower() in TABLES):
+    if not there and not (within and holds_labels(target.name)):
         return
     for place in (Path(place) for place in inputs if os.path.exists(place)):  # noqa: PTH110
         if there and target.samefile(place):

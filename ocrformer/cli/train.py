@@ -56,7 +56,7 @@ def train(context: click.Context, /, **options: Any) -> None:
     """
     need("lightning", "train")
     wants_finetuning = options["init"] or options["data"]
-    if (options["config"] or "--print_config" in context.args) and not wants_finetuning:
+    if (options["config"] or _shows_options(context.args)) and not wants_finetuning:
         _refuse_tuning_options(context)
         _from_scratch(context.args, options)
     elif options["config"] or context.args:
@@ -64,6 +64,10 @@ def train(context: click.Context, /, **options: Any) -> None:
         raise click.UsageError(f"fine-tuning takes no YAML file and no options of it: {foreign}")
     else:
         _finetune(options)
+
+
+def _shows_options(arguments: list[str]) -> bool:
+    return any(argument.partition("=")[0] == "--print_config" for argument in arguments)
 
 
 _INSTEAD = {

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 from rapidfuzz.distance import Levenshtein
 
+from ocrformer.charset import normalise
 from ocrformer.datasets import Sample
 from ocrformer.display import as_picture
 from ocrformer.image import Pixels, prepare
@@ -49,7 +50,7 @@ def contact_sheet(
 def sheet_of(samples: Sequence[Sample], height: int) -> Image.Image:
     """Labelled lines as a network of that line height sees them, over their labels."""
     pictures = [as_picture(prepare(sample.open(), height, sample.name)) for sample in samples]
-    return contact_sheet(pictures, [[sample.text] for sample in samples])
+    return contact_sheet(pictures, [[normalise(sample.text)] for sample in samples])
 
 
 def _wrapped(text: str, font: Font, width: int) -> list[str]:

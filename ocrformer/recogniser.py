@@ -19,7 +19,6 @@ from ocrformer.config import DecodeOptions
 from ocrformer.decoding import Hypothesis
 from ocrformer.hardware import fast_bfloat16, fast_eight_bits, packs_weights
 from ocrformer.model import strip
-from ocrformer.model.decoder import Memory
 from ocrformer.model.frozen import frozen, judge
 from ocrformer.model.network import Bundle, Encoded
 from ocrformer.model.packed import pack
@@ -131,7 +130,7 @@ class Recogniser:
             room = -mask.shape[1] % _TOKENS
             memory, mask = F.pad(memory, (0, 0, 0, room)), F.pad(mask, (0, room))
         bias = decoding.constraint(len(self.charset), allowed, of_ctc=False).to(self.device)
-        texts = self._decode(self.frozen.decoder.remember(memory, mask), questions, bias, options)
+        texts = self._decode(memory, mask, questions, bias, options)
         readings = []
         for text, question in zip(texts, questions, strict=True):
             path = question.path
@@ -141,37 +140,40 @@ class Recogniser:
         return readings
 
     def _decode(
-        self, memory: Memory, questions: Sequence[_Question], bias: Tensor, options: DecodeOptions
+        self, memory: Tensor, mask: Tensor, questions: Sequence[_Question], bias: Tensor, options: DecodeOptions
     ) -> list[Hypothesis]:
         decoder = self.frozen.decoder
         paths = [question.path for question in questions]
         drafts = [path.ids for path in paths]
         limits = [len(question.log_probs) + 1 for question in questions]  # no line has more characters than frames
-        if options.mode == "greedy":
-            return decoding.greedy(decoder, memory.float(), limits, bias)
-        if options.mode == "beam":
-            exact, rows = memory.float(), torch.arange(len(paths), device=self.device)
+        if options.mode in ("greedy", "beam"):
+            exact, rows = decoder.remember(memory, mask).float(), torch.arange(len(paths), device=self.device)
+            if options.mode == "greedy":
+                return decoding.greedy(decoder, exact, limits, bias)
             return [beam(decoder, exact.select(row[None]), limits[row], bias, width=options.beam_width) for row in rows]
         if options.mode == "draft":
-            return self._verified(memory, drafts, limits, bias)
+            return self._verified(memory, mask, drafts, limits, bias)
         margins = [path.score - math.log1p(-math.exp(path.score)) - _SLACK for path in paths]
-        texts, scored = decoding.verify(self._judge, memory, drafts, limits, bias, margins=margins)
+        remembered = self._judge.remember(memory, mask)
+        texts, scored = decoding.verify(self._judge, remembered, drafts, limits, bias, margins=margins)
         texts = [recounted(text, draft, self._alike) for text, draft in zip(texts, drafts, strict=True)]
         return decoding.choose(texts, scored, paths, [question.log_probs for question in questions])
 
     def _verified(
-        self, memory: Memory, drafts: Sequence[list[int]], limits: Sequence[int], bias: Tensor
+        self, memory: Tensor, mask: Tensor, drafts: Sequence[list[int]], limits: Sequence[int], bias: Tensor
     ) -> list[Hypothesis]:
-        """What `greedy` writes: verified in the judge's precision, and exactly where that leaves room for another."""
+        """What `greedy` writes: verified by the judge, and exactly where that leaves room for another."""
         decoder = self.frozen.decoder
         if self.precision == torch.float32:
-            return decoding.verify(decoder, memory, drafts, limits, bias)[0]
+            return decoding.verify(self._judge, self._judge.remember(memory, mask), drafts, limits, bias)[0]
         never = [-math.inf] * len(drafts)  # given up for its score; what takes too many passes is decoded exactly
-        texts, _ = decoding.verify(self._judge, memory, drafts, limits, bias, margins=never)
+        remembered = self._judge.remember(memory, mask)
+        texts, _ = decoding.verify(self._judge, remembered, drafts, limits, bias, margins=never)
         doubts = [_doubtful(text) for text in texts]
         doubtful = [i for i, count in enumerate(doubts) if count]
         if doubtful:
-            exact = memory.select(torch.tensor(doubtful, device=self.device)).float()
+            rows = torch.tensor(doubtful, device=self.device)
+            exact = decoder.remember(memory[rows], mask[rows]).float()
             again = [texts[i].ids for i in doubtful], [limits[i] for i in doubtful]
             tails = [texts[i].log_probs[doubts[i] :] for i in doubtful]
             for i, text in zip(doubtful, decoding.verify(decoder, exact, *again, bias, tails=tails)[0], strict=True):

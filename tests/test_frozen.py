@@ -7,7 +7,9 @@ from torch import nn
 from ocrformer.config import ModelConfig
 from ocrformer.hardware import fast_bfloat16
 from ocrformer.model import strip
-from ocrformer.model.frozen import frozen
+from ocrformer.model.attention import Packing
+from ocrformer.model.decoder import Decoder
+from ocrformer.model.frozen import frozen, judge
 from ocrformer.model.packed import PackedLinear, pack
 from tests.conftest import TINY, tiny_bundle
 from tests.test_model import lines
@@ -91,3 +93,31 @@ def test_only_linear_layers_in_bfloat16_are_packed():
     module = nn.ModuleList(layers)
     pack(module)
     assert list(module) == layers
+
+
+def shaken(vocabulary=50):
+    """A decoder of three heads whose biases are not the zeros they begin as."""
+    torch.manual_seed(3)
+    decoder = Decoder(ModelConfig(**TINY.to_dict() | {"d_model": 192}), vocabulary).eval()
+    for name, parameter in decoder.named_parameters():
+        if name.endswith("bias"):
+            nn.init.normal_(parameter)
+    return decoder.requires_grad_(False)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@torch.inference_mode()
+def test_a_judge_looks_at_the_memory_itself_and_sees_what_the_decoder_sees(precision):
+    decoder = shaken()
+    memory, tokens = torch.randn(4, 24, 192), torch.randint(2, 50, (4, 8))
+    mask = torch.arange(24) < torch.tensor([24, 7, 16, 1])[:, None]
+    hasty = judge(decoder, precision)
+    remembered = hasty.remember(memory.to(precision), mask)
+    assert all(part.data_ptr() == remembered.keys[0].data_ptr() for part in (*remembered.keys, *remembered.values))
+    plain = decoder(tokens, decoder.remember(memory, mask))
+    tolerance = 1e-4 if precision == torch.float32 else 0.1
+    assert torch.allclose(hasty(tokens, remembered), plain, atol=tolerance)
+    real = torch.arange(8) < torch.tensor([8, 1, 5, 3])[:, None]
+    packing = Packing.of(real, 1)
+    packed = hasty(tokens, remembered, caches=hasty.new_caches(), packing=packing)
+    assert torch.allclose(packed, plain[real], atol=tolerance)

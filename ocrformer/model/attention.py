@@ -134,7 +134,7 @@ class MultiHeadAttention(nn.Module):
         """
         query = self.query(x)
         query = self.split(query if packing is None else packing.padded(query))
-        attended = _attend(query, keys, values, mask, causal=causal).transpose(1, 2).flatten(2)  # (B, T, d)
+        attended = attend(query, keys, values, mask, causal=causal).transpose(1, 2).flatten(2)  # (B, T, d)
         out: Tensor = self.output(attended if packing is None else packing.packed(attended))
         return out
 
@@ -155,7 +155,7 @@ class MultiHeadAttention(nn.Module):
         for query, pair, mask in zip(queries, pairs, masks, strict=False):
             keys, values = pair.view(*mask.shape, -1).chunk(2, dim=-1)
             query, keys, values = (self.split(part) for part in (query.view(*mask.shape, -1), keys, values))
-            of_batch = _attend(query, keys, values, mask[:, None, None], causal=False)  # (B, heads, N, head size)
+            of_batch = attend(query, keys, values, mask[:, None, None], causal=False)  # (B, heads, N, head size)
             attended.append(of_batch.transpose(1, 2).flatten(2).flatten(0, 1))
         out: Tensor = self.output(torch.cat((*attended, x.new_zeros(room, x.shape[1]))))
         return out
@@ -175,18 +175,28 @@ class MultiHeadAttention(nn.Module):
         return out, weights
 
 
-def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *, causal: bool) -> Tensor:
-    """softmax(Q K^T / sqrt(d_k)) V; mask and causal as in `MultiHeadAttention.forward`."""
+def attend(
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    mask: Tensor | None,
+    *,
+    causal: bool = False,
+    scale: float | None = None,
+) -> Tensor:
+    """softmax(scale Q K^T) V, scale being 1 / sqrt(d_k); mask and causal as in `MultiHeadAttention.forward`."""
     by_matrices = query.device.type == "cpu" and query.dtype == torch.bfloat16
     if causal and (by_matrices or mask is not None or query.shape[2] != keys.shape[2]):
         before = _causal_mask(query.shape[2], keys.shape[2], query.device)
         mask, causal = before if mask is None else mask & before, False
     if by_matrices:
-        return _attend_by_matrices(query, keys, values, mask)
-    return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, is_causal=causal)
+        return _attend_by_matrices(query, keys, values, mask, scale)
+    return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, is_causal=causal, scale=scale)
 
 
-def _attend_by_matrices(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+def _attend_by_matrices(
+    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: float | None
+) -> Tensor:
     """The same by two matrix products: in bfloat16 a CPU does that twice as fast as torch's fused kernel.
 
     A few heads at a time, whose scores stay in the cache.
@@ -203,7 +213,9 @@ def _attend_by_matrices(query: Tensor, keys: Tensor, values: Tensor, mask: Tenso
     attended = []
     for part in _portions(batch * heads // unit, unit, max(1, _SCORES // (unit * each))):
         added = bias if len(bias) == 1 else bias[part]
-        scores = torch.baddbmm(added, query[part], keys[part].transpose(1, 2), alpha=size**-0.5)  # (step, T, N)
+        scores = torch.baddbmm(
+            added, query[part], keys[part].transpose(1, 2), alpha=scale or size**-0.5
+        )  # (step, T, N)
         attended.append(torch.bmm(scores.softmax(dim=-1), values[part]))
     return torch.cat(attended).view(batch, heads, length, size)
 

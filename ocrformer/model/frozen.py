@@ -9,9 +9,10 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ocrformer.model.backbone import ConvNorm
-from ocrformer.model.decoder import Decoder
+from ocrformer.model.decoder import Decoder, DecoderLayer
 from ocrformer.model.eight_bit import EightBitBackbone, EightBitFeedForward
 from ocrformer.model.encoder import EncoderLayer
+from ocrformer.model.folded import FoldedAttention
 from ocrformer.model.network import Network
 
 
@@ -47,11 +48,14 @@ def frozen(network: Network, precision: torch.dtype, *, eight_bits: bool = False
 
 
 def judge(decoder: Decoder, precision: torch.dtype) -> Decoder:
-    """A copy of a frozen network's decoder with its layers in `precision`, logits still in float32.
+    """A copy of a frozen network's decoder to look at whole texts: it needs no keys and values of the memory.
 
-    Several times as fast, and exact enough to weigh two texts against each other; what `greedy` would write, it tells
-    only where one character leads the others clearly.
+    Its layers are in `precision`, its logits in float32. In bfloat16 it is exact enough to weigh two texts against each
+    other; what `greedy` would write, it tells only where one character leads the others clearly.
     """
     copied = copy.deepcopy(decoder)
-    copied.layers.to(precision)
+    for layer in copied.layers:
+        assert isinstance(layer, DecoderLayer)
+        layer.cross_attention = FoldedAttention(layer.cross_attention)  # type: ignore[assignment]
+    copied.requires_grad_(False).layers.to(precision)
     return copied

@@ -1,0 +1,51 @@
+"""Encoder-decoder attention over the memory as it is, without keys and values of it.
+
+Scores are (W_q x) . (W_k m) = (W_k^T W_q x) . m, and what is looked up is W_o W_v (sum of weighted m): both projections
+of the memory can be made on the side of the text, which has several times fewer tokens. The bias of the keys adds the
+same to all scores of a character, which the softmax takes out again; that of the values passes through it as it is.
+(Absorbed projections: DeepSeek-V2, arXiv 2405.04434, section 2.1.2.)
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ocrformer.model.attention import MultiHeadAttention, Packing, attend
+
+
+class FoldedAttention(nn.Module):
+    """Computes what `MultiHeadAttention` does, up to rounding, from one head of keys and values: the memory itself.
+
+    Args:
+        attention: Whose weights are folded.
+    """
+
+    def __init__(self, attention: MultiHeadAttention) -> None:
+        super().__init__()
+        d_model, self.heads = attention.output.in_features, attention.heads
+        by_head = self.heads, -1, d_model
+        keys, values = attention.key_value.weight.float().view(2, *by_head)
+        queries, outputs = attention.query.weight.view(by_head), attention.output.weight.T.reshape(by_head)
+        self.scale = keys.shape[1] ** -0.5
+        self.query = nn.Linear(d_model, self.heads * d_model)
+        self.query.weight.data = (keys.mT @ queries).flatten(0, 1)
+        self.query.bias.data = (keys.mT @ attention.query.bias.view(self.heads, -1, 1)).flatten()
+        self.output = nn.Linear(self.heads * d_model, d_model)
+        self.output.weight.data = (outputs.mT @ values).transpose(0, 1).flatten(1)
+        self.output.bias.data = attention.output(attention.key_value.bias.float()[d_model:])
+
+    def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """The memory (B, N, d) as keys and values of a single head, (B, 1, N, d)."""
+        return memory[:, None], memory[:, None]
+
+    def forward(
+        self, x: Tensor, keys: Tensor, values: Tensor, *, mask: Tensor, packing: Packing | None = None
+    ) -> Tensor:
+        """Attend from x (B, T, d), or (S, d) if it is packed, to the memory; as `MultiHeadAttention.forward`."""
+        query = self.query(x)
+        query = query if packing is None else packing.padded(query)  # (B, T, heads * d)
+        batch, length = query.shape[:2]
+        query = query.view(batch, 1, length * self.heads, -1)
+        attended = attend(query, keys, values, mask, scale=self.scale).view(batch, length, -1)
+        out: Tensor = self.output(attended if packing is None else packing.packed(attended))
+        return out

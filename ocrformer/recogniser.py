@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from ocrformer import ctc, decoding
@@ -124,11 +123,7 @@ class Recogniser:
         """What the decoder makes of lines that CTC has read."""
         if not questions:
             return []
-        memory = pad_sequence([question.memory for question in questions], batch_first=True)
-        mask = pad_sequence([question.mask for question in questions], batch_first=True)
-        if len(questions) > 1:
-            room = -mask.shape[1] % _TOKENS
-            memory, mask = F.pad(memory, (0, 0, 0, room)), F.pad(mask, (0, room))
+        memory, mask = _side_by_side(questions)
         bias = decoding.constraint(len(self.charset), allowed, of_ctc=False).to(self.device)
         texts = self._decode(memory, mask, questions, bias, options)
         readings = []
@@ -179,6 +174,19 @@ class Recogniser:
             for i, text in zip(doubtful, decoding.verify(decoder, exact, *again, bias, tails=tails)[0], strict=True):
                 texts[i] = text
         return texts
+
+
+def _side_by_side(questions: Sequence[_Question]) -> tuple[Tensor, Tensor]:
+    """Memories (B, N, d) and masks (B, N), without the padding of the batches in which they were encoded."""
+    if len(questions) == 1:
+        return questions[0].memory[None], questions[0].mask[None]
+    memories = [question.memory[question.mask] for question in questions]
+    lengths = torch.tensor([len(memory) for memory in memories])
+    most = -(-int(lengths.max()) // _TOKENS) * _TOKENS
+    padded = memories[0].new_zeros(len(memories), most, memories[0].shape[1])
+    for row, memory in zip(padded, memories, strict=True):
+        row[: len(memory)] = memory
+    return padded, (torch.arange(most) < lengths[:, None]).to(padded.device)
 
 
 def _doubtful(text: Hypothesis) -> int:

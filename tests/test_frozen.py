@@ -118,6 +118,5 @@ def test_a_judge_looks_at_the_memory_itself_and_sees_what_the_decoder_sees(preci
     tolerance = 1e-4 if precision == torch.float32 else 0.1
     assert torch.allclose(hasty(tokens, remembered), plain, atol=tolerance)
     real = torch.arange(8) < torch.tensor([8, 1, 5, 3])[:, None]
-    packing = Packing.of(real, 1)
-    packed = hasty(tokens, remembered, caches=hasty.new_caches(), packing=packing)
-    assert torch.allclose(packed, plain[real], atol=tolerance)
+    packed = hasty(tokens, remembered, caches=hasty.new_caches(), packing=Packing.of(real, 32))  # 17 and 15 repeats
+    assert torch.allclose(packed[:17], plain[real], atol=tolerance)

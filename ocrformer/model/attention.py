@@ -58,10 +58,12 @@ class Packing:
 
     Attributes:
         index: Place of each token in the padded batch, B * T counted through, (S,).
+        counts: How many tokens each line has.
         shape: (B, T).
     """
 
     index: Tensor
+    counts: list[int]
     shape: tuple[int, int]
 
     @classmethod
@@ -73,11 +75,12 @@ class Packing:
             multiple: S is one of this, the first token being repeated at the end: every S costs a CPU new kernels.
         """
         index = real.flatten().nonzero()[:, 0]
-        return cls(torch.cat((index, index[:1].expand(-len(index) % multiple))), (real.shape[0], real.shape[1]))
+        index = torch.cat((index, index[:1].expand(-len(index) % multiple)))
+        return cls(index, real.sum(dim=1).tolist(), (real.shape[0], real.shape[1]))
 
     def to(self, device: torch.device) -> Packing:
         """The same on another device."""
-        return Packing(self.index.to(device), self.shape)
+        return Packing(self.index.to(device), self.counts, self.shape)
 
     def packed(self, x: Tensor) -> Tensor:
         """(B, T, d) -> (S, d)."""

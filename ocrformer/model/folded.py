@@ -8,6 +8,9 @@ same to all scores of a character, which the softmax takes out again; that of th
 
 from __future__ import annotations
 
+from itertools import accumulate
+
+import torch
 from torch import Tensor, nn
 
 from ocrformer.model.attention import MultiHeadAttention, Packing, attend
@@ -41,11 +44,33 @@ class FoldedAttention(nn.Module):
     def forward(
         self, x: Tensor, keys: Tensor, values: Tensor, *, mask: Tensor, packing: Packing | None = None
     ) -> Tensor:
-        """Attend from x (B, T, d), or (S, d) if it is packed, to the memory; as `MultiHeadAttention.forward`."""
+        """Attend from x (B, T, d), or (S, d) if it is packed, to the memory; as `MultiHeadAttention.forward`.
+
+        If it is packed, the mask (B, 1, 1, N) must be True on the first tokens of each line and False on the rest.
+        """
         query = self.query(x)
-        query = query if packing is None else packing.padded(query)  # (B, T, heads * d)
-        batch, length = query.shape[:2]
-        query = query.view(batch, 1, length * self.heads, -1)
-        attended = attend(query, keys, values, mask, scale=self.scale).view(batch, length, -1)
-        out: Tensor = self.output(attended if packing is None else packing.packed(attended))
+        if packing is not None and query.device.type == "cpu" and query.dtype == torch.float32:
+            attended = self._line_by_line(query, keys, mask, packing.counts)
+        else:
+            query = query if packing is None else packing.padded(query)  # (B, T, heads * d)
+            batch, length = query.shape[:2]
+            query = query.view(batch, 1, length * self.heads, -1)
+            attended = attend(query, keys, values, mask, scale=self.scale).view(batch, length, -1)
+            attended = attended if packing is None else packing.packed(attended)
+        out: Tensor = self.output(attended)
         return out
+
+    def _line_by_line(self, query: Tensor, memory: Tensor, mask: Tensor, counts: list[int]) -> Tensor:
+        """What packed queries (S, heads * d) look up, line by line without padding; the memory is (B, 1, N, d).
+
+        In float32 a CPU needs no new kernel for each new shape.
+        """
+        attended = torch.zeros_like(query)
+        used = mask.sum(dim=-1).flatten().tolist()
+        for tokens, of_line, count, end in zip(used, memory, counts, accumulate(counts), strict=True):
+            if count:
+                asked = query[end - count : end].view(1, 1, count * self.heads, -1)
+                seen = of_line[None, :, :tokens]
+                attended[end - count : end] = attend(asked, seen, seen, None, scale=self.scale).view(count, -1)
+        attended[sum(counts) :] = attended[0]  # repeats of the first token
+        return attended

@@ -98,7 +98,8 @@ def _logits(
     tokens = np.full(shape, BLANK)
     tokens[places < ends] = [token for target in targets for token in (BOS, *target[:-1])]
     open_ = (places >= begins) & (places < ends)
-    packing = Packing.of(torch.from_numpy(open_), _TOKENS).to(device)
+    multiple = 1 if memory.keys[0].dtype == torch.float32 else _TOKENS  # in float32 a CPU takes any shape as it comes
+    packing = Packing.of(torch.from_numpy(open_), multiple).to(device)
     logits = decoder(torch.from_numpy(tokens).to(device), memory, caches=caches, packing=packing)
     wanted: Tensor = logits[: open_.sum()]
     return wanted

@@ -28,8 +28,8 @@ class Memory:
 
     def select(self, rows: Tensor) -> Memory:
         """Some batch rows, in the order given."""
-        keys, values = ([part.index_select(0, rows) for part in parts] for parts in (self.keys, self.values))
-        return Memory(keys, values, self.mask[rows])
+        parts = {id(part): part.index_select(0, rows) for part in {*self.keys, *self.values}}  # they may be the same
+        return Memory([parts[id(k)] for k in self.keys], [parts[id(v)] for v in self.values], self.mask[rows])
 
     def float(self) -> Memory:
         """The same in single precision."""

@@ -1,7 +1,7 @@
 """Encoder-decoder attention over the memory as it is, without keys and values of it.
 
-Scores are (W_q x) . (W_k m) = (W_k^T W_q x) . m, and what is looked up is W_o W_v (sum of weighted m): both projections
-of the memory can be made on the side of the text, which has several times fewer tokens. The bias of the keys adds the
+Scores are (W_q x) . (W_k m) = (W_k^T W_q x) . m, and what is looked up is W_v (sum of weighted m): both projections of
+the memory can be made on the side of the text, which has several times fewer tokens. The bias of the keys adds the
 same to all scores of a character, which the softmax takes out again; that of the values passes through it as it is.
 (Absorbed projections: DeepSeek-V2, arXiv 2405.04434, section 2.1.2.)
 """
@@ -20,22 +20,22 @@ class FoldedAttention(nn.Module):
     """Computes what `MultiHeadAttention` does, up to rounding, from one head of keys and values: the memory itself.
 
     Args:
-        attention: Whose weights are folded.
+        attention: Whose weights it shares.
     """
+
+    keys: Tensor  # (heads, head size, d)
+    values: Tensor  # (heads, d, head size)
+    bias: Tensor  # (d,)
 
     def __init__(self, attention: MultiHeadAttention) -> None:
         super().__init__()
         d_model, self.heads = attention.output.in_features, attention.heads
-        by_head = self.heads, -1, d_model
-        keys, values = attention.key_value.weight.float().view(2, *by_head)
-        queries, outputs = attention.query.weight.view(by_head), attention.output.weight.T.reshape(by_head)
+        keys, values = attention.key_value.weight.view(2, self.heads, -1, d_model)
         self.scale = keys.shape[1] ** -0.5
-        self.query = nn.Linear(d_model, self.heads * d_model)
-        self.query.weight.data = (keys.mT @ queries).flatten(0, 1)
-        self.query.bias.data = (keys.mT @ attention.query.bias.view(self.heads, -1, 1)).flatten()
-        self.output = nn.Linear(self.heads * d_model, d_model)
-        self.output.weight.data = (outputs.mT @ values).transpose(0, 1).flatten(1)
-        self.output.bias.data = attention.output(attention.key_value.bias.float()[d_model:])
+        self.query, self.output = attention.query, attention.output
+        self.register_buffer("keys", keys)
+        self.register_buffer("values", values.mT)
+        self.register_buffer("bias", attention.key_value.bias[d_model:])
 
     def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """The memory (B, N, d) as keys and values of a single head, (B, 1, N, d)."""
@@ -48,7 +48,7 @@ class FoldedAttention(nn.Module):
 
         If it is packed, the mask (B, 1, 1, N) must be True on the first tokens of each line and False on the rest.
         """
-        query = self.query(x)
+        query = self._by_head(self.query(x), self.keys)
         if packing is not None and query.device.type == "cpu" and query.dtype == torch.float32:
             attended = self._line_by_line(query, keys, mask, packing.counts)
         else:
@@ -57,8 +57,12 @@ class FoldedAttention(nn.Module):
             query = query.view(batch, 1, length * self.heads, -1)
             attended = attend(query, keys, values, mask, scale=self.scale).view(batch, length, -1)
             attended = attended if packing is None else packing.packed(attended)
-        out: Tensor = self.output(attended)
+        out: Tensor = self.output(self._by_head(attended, self.values) + self.bias)
         return out
+
+    def _by_head(self, x: Tensor, weight: Tensor) -> Tensor:
+        """(..., heads * a) times (heads, a, b) for each head, (..., heads * b)."""
+        return torch.einsum("...ha,hab->...hb", x.view(*x.shape[:-1], self.heads, -1), weight).flatten(-2)
 
     def _line_by_line(self, query: Tensor, memory: Tensor, mask: Tensor, counts: list[int]) -> Tensor:
         """What packed queries (S, heads * d) look up, line by line without padding; the memory is (B, 1, N, d).

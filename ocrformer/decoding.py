@@ -20,12 +20,13 @@ from ocrformer.charset import BLANK, BOS, EOS, SPECIALS
 from ocrformer.draft import Draft, Judged
 from ocrformer.model.attention import KVCache, Packing
 from ocrformer.model.decoder import Decoder, Memory
+from ocrformer.model.folded import any_shape
 
 _MAX_PASSES = 16
 """Verification passes before a line is decoded anew, step by step, or given up where there are margins."""
 _STEP = 8
 """Passes cover multiples of so many tokens a line, and later ones powers of two of lines: each new shape of a matrix
-costs a CPU a new kernel, whose making takes longer than the arithmetic."""
+in bfloat16 costs a CPU a new kernel, whose making takes longer than the arithmetic."""
 _TOKENS = 64
 """And multiples of so many tokens in all."""
 
@@ -98,8 +99,7 @@ def _logits(
     tokens = np.full(shape, BLANK)
     tokens[places < ends] = [token for target in targets for token in (BOS, *target[:-1])]
     open_ = (places >= begins) & (places < ends)
-    multiple = 1 if memory.keys[0].dtype == torch.float32 else _TOKENS  # in float32 a CPU takes any shape as it comes
-    packing = Packing.of(torch.from_numpy(open_), multiple).to(device)
+    packing = Packing.of(torch.from_numpy(open_), 1 if any_shape(memory.keys[0]) else _TOKENS).to(device)
     logits = decoder(torch.from_numpy(tokens).to(device), memory, caches=caches, packing=packing)
     wanted: Tensor = logits[: open_.sum()]
     return wanted

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from ocrformer import ctc, decoding
@@ -18,6 +19,7 @@ from ocrformer.config import DecodeOptions
 from ocrformer.decoding import Hypothesis
 from ocrformer.hardware import fast_bfloat16, fast_eight_bits, packs_weights
 from ocrformer.model import strip
+from ocrformer.model.folded import any_shape
 from ocrformer.model.frozen import frozen, judge
 from ocrformer.model.network import Bundle, Encoded
 from ocrformer.model.packed import pack
@@ -32,7 +34,7 @@ _SURE = math.log(0.8)
 """CTC log-probability of a text from which `joint` does not ask the decoder: it would have to hold another text for
 more than four times as probable, which on real lines changes two texts in a thousand."""
 
-_TOKENS = 64  # several memories are padded to a multiple of this: each new shape costs a CPU new kernels
+_TOKENS = 64  # several memories are padded to a multiple of this: new shapes in bfloat16 cost a CPU new kernels
 _SLACK = 1e-3  # for rounding errors of log-probabilities
 
 _CERTAIN = 1.0
@@ -157,7 +159,7 @@ class Recogniser:
     def _verified(
         self, memory: Tensor, mask: Tensor, drafts: Sequence[list[int]], limits: Sequence[int], bias: Tensor
     ) -> list[Hypothesis]:
-        """What `greedy` writes: verified by the judge, and exactly where that leaves room for another."""
+        """What `greedy` writes: verified by the judge, and where bfloat16 leaves room for another text, exactly."""
         decoder = self.frozen.decoder
         if self.precision == torch.float32:
             return decoding.verify(self._judge, self._judge.remember(memory, mask), drafts, limits, bias)[0]
@@ -177,16 +179,18 @@ class Recogniser:
 
 
 def _side_by_side(questions: Sequence[_Question]) -> tuple[Tensor, Tensor]:
-    """Memories (B, N, d) and masks (B, N), without the padding of the batches in which they were encoded."""
-    if len(questions) == 1:
-        return questions[0].memory[None], questions[0].mask[None]
-    memories = [question.memory[question.mask] for question in questions]
-    lengths = torch.tensor([len(memory) for memory in memories])
-    most = -(-int(lengths.max()) // _TOKENS) * _TOKENS
-    padded = memories[0].new_zeros(len(memories), most, memories[0].shape[1])
-    for row, memory in zip(padded, memories, strict=True):
-        row[: len(memory)] = memory
-    return padded, (torch.arange(most) < lengths[:, None]).to(padded.device)
+    """Memories (B, N, d) and masks (B, N) together.
+
+    In bfloat16 padding stays where it is, as the place of a token decides how its line's sums are rounded; in float32
+    they are rounded too finely to matter, and all that is no token of the line is left out.
+    """
+    memories, masks = [question.memory for question in questions], [question.mask for question in questions]
+    if any_shape(memories[0]):
+        memories = [memory[mask] for memory, mask in zip(memories, masks, strict=True)]
+        masks = [mask[mask] for mask in masks]
+    memory, mask = pad_sequence(memories, batch_first=True), pad_sequence(masks, batch_first=True)
+    room = -mask.shape[1] % _TOKENS if len(questions) > 1 else 0
+    return F.pad(memory, (0, 0, 0, room)), F.pad(mask, (0, room))
 
 
 def _doubtful(text: Hypothesis) -> int:

@@ -72,7 +72,8 @@ class Packing:
 
         Args:
             real: Boolean (B, T).
-            multiple: S is one of this, the first token being repeated at the end: every S costs a CPU new kernels.
+            multiple: S is one of this, the first token being repeated at the end: in bfloat16 every S costs a
+                CPU new kernels.
         """
         index = real.flatten().nonzero()[:, 0]
         index = torch.cat((index, index[:1].expand(-len(index) % multiple)))

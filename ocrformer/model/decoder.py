@@ -17,7 +17,7 @@ class Memory:
     """What the decoder looks at: keys and values of each decoder layer, and which tokens are not padding.
 
     Attributes:
-        keys: One (B, heads, N, head size) per decoder layer.
+        keys: One (B, heads, N, head size) per decoder layer; with `FoldedAttention` the memory itself, (B, 1, N, d).
         values: Likewise.
         mask: Boolean (B, N), True on tokens of the line.
     """
@@ -28,8 +28,10 @@ class Memory:
 
     def select(self, rows: Tensor) -> Memory:
         """Some batch rows, in the order given."""
-        parts = {id(part): part.index_select(0, rows) for part in {*self.keys, *self.values}}  # they may be the same
-        return Memory([parts[id(k)] for k in self.keys], [parts[id(v)] for v in self.values], self.mask[rows])
+        parts = {part.data_ptr(): part for part in (*self.keys, *self.values)}  # they may all be the same
+        chosen = {place: part.index_select(0, rows) for place, part in parts.items()}
+        keys, values = ([chosen[part.data_ptr()] for part in parts] for parts in (self.keys, self.values))
+        return Memory(keys, values, self.mask[rows])
 
     def float(self) -> Memory:
         """The same in single precision."""
@@ -101,7 +103,7 @@ class Decoder(nn.Module):
         nn.init.normal_(self.embedding.weight, std=config.d_model**-0.5)
 
     def remember(self, memory: Tensor, mask: Tensor) -> Memory:
-        """Project the encoder's memory (B, N, d) once for all later calls; mask (B, N)."""
+        """What the layers attend to in the encoder's memory (B, N, d), once for all later calls; mask (B, N)."""
         projected = [layer.cross_attention.project(memory) for layer in self.layers]  # type: ignore[union-attr,operator]
         return Memory([k for k, _ in projected], [v for _, v in projected], mask)
 

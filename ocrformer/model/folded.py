@@ -16,6 +16,11 @@ from torch import Tensor, nn
 from ocrformer.model.attention import MultiHeadAttention, Packing, attend
 
 
+def any_shape(x: Tensor) -> bool:
+    """Whether operations take any shape as it comes: for bfloat16 a CPU makes new kernels for each new one."""
+    return x.device.type == "cpu" and x.dtype == torch.float32
+
+
 class FoldedAttention(nn.Module):
     """Computes what `MultiHeadAttention` does, up to rounding, from one head of keys and values: the memory itself.
 
@@ -30,12 +35,12 @@ class FoldedAttention(nn.Module):
     def __init__(self, attention: MultiHeadAttention) -> None:
         super().__init__()
         d_model, self.heads = attention.output.in_features, attention.heads
-        keys, values = attention.key_value.weight.view(2, self.heads, -1, d_model)
+        keys, values = attention.key_value.weight.detach().view(2, self.heads, -1, d_model)
         self.scale = keys.shape[1] ** -0.5
         self.query, self.output = attention.query, attention.output
         self.register_buffer("keys", keys)
         self.register_buffer("values", values.mT)
-        self.register_buffer("bias", attention.key_value.bias[d_model:])
+        self.register_buffer("bias", attention.key_value.bias.detach()[d_model:])
 
     def project(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """The memory (B, N, d) as keys and values of a single head, (B, 1, N, d)."""
@@ -46,11 +51,11 @@ class FoldedAttention(nn.Module):
     ) -> Tensor:
         """Attend from x (B, T, d), or (S, d) if it is packed, to the memory; as `MultiHeadAttention.forward`.
 
-        If it is packed, the mask (B, 1, 1, N) must be True on the first tokens of each line and False on the rest.
+        If it is packed and of `any_shape`, the mask (B, 1, 1, N) must be True on the first tokens of each line alone.
         """
         query = self._by_head(self.query(x), self.keys)
-        if packing is not None and query.device.type == "cpu" and query.dtype == torch.float32:
-            attended = self._line_by_line(query, keys, mask, packing.counts)
+        if packing is not None and any_shape(query):
+            attended = self._line_by_line(query, keys, mask, packing.counts)  # the keys are the values
         else:
             query = query if packing is None else packing.padded(query)  # (B, T, heads * d)
             batch, length = query.shape[:2]
@@ -65,10 +70,7 @@ class FoldedAttention(nn.Module):
         return torch.einsum("...ha,hab->...hb", x.view(*x.shape[:-1], self.heads, -1), weight).flatten(-2)
 
     def _line_by_line(self, query: Tensor, memory: Tensor, mask: Tensor, counts: list[int]) -> Tensor:
-        """What packed queries (S, heads * d) look up, line by line without padding; the memory is (B, 1, N, d).
-
-        In float32 a CPU needs no new kernel for each new shape.
-        """
+        """What packed queries (S, heads * d) look up, line by line without padding; the memory is (B, 1, N, d)."""
         attended = torch.zeros_like(query)
         used = mask.sum(dim=-1).flatten().tolist()
         for tokens, of_line, count, end in zip(used, memory, counts, accumulate(counts), strict=True):

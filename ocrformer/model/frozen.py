@@ -50,8 +50,9 @@ def frozen(network: Network, precision: torch.dtype, *, eight_bits: bool = False
 def judge(decoder: Decoder, precision: torch.dtype) -> Decoder:
     """A copy of a frozen network's decoder to look at whole texts: it needs no keys and values of the memory.
 
-    Its layers are in `precision`, its logits in float32. In bfloat16 it is exact enough to weigh two texts against each
-    other; what `greedy` would write, it tells only where one character leads the others clearly.
+    Its layers are in `precision`, its logits in float32. In float32 it chooses what the decoder does, up to rounding;
+    in bfloat16 it is exact enough to weigh two texts against each other, but what `greedy` would write, it tells only
+    where one character leads the others clearly.
     """
     copied = copy.deepcopy(decoder)
     for layer in copied.layers:

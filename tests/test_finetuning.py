@@ -237,7 +237,7 @@ def run(*arguments):
     """The command, but for a shorter proof."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", _PROGRAM, "train", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, cwd=ROOT)
+    return subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment, cwd=ROOT)
 
 
 def test_from_lines_to_report(weights, labelled, fonts, tmp_path):

@@ -15,7 +15,7 @@ from ocrformer.beam import beam
 from ocrformer.charset import BLANK, EOS, SPECIALS, Charset
 from ocrformer.decoding import Hypothesis
 from ocrformer.model.decoder import Decoder
-from ocrformer.recogniser import Recogniser
+from ocrformer.recogniser import Recogniser, _Question, _side_by_side
 from ocrformer.repeats import alike, recounted
 from tests.conftest import TINY, tiny_bundle
 
@@ -379,6 +379,25 @@ def test_recounting_changes_counts_alone(repeats):
     told = recounted(hypothesis(ids), draft, alike(charset)).ids
     assert told in (ids, draft)
     assert recounted(hypothesis(told), draft, alike(charset)).ids == told
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_memories_side_by_side_are_whole(precision):
+    """In bfloat16 tokens stay in their places, on which the last digits depend; in float32 padding goes."""
+    nothing = ctc.Path([], np.zeros(0, np.int64), 0.0, np.zeros(0, np.float32))
+    used = [[True, True, False, True, True, False], [True] * 70]  # the first line as two rows of two columns
+    memories = [torch.randn(len(mask), 64).to(precision) for mask in used]
+    asked = [
+        _Question(number, nothing, torch.zeros(1, 5), memory, torch.tensor(mask))
+        for number, (memory, mask) in enumerate(zip(memories, used, strict=True))
+    ]
+    together, masks = _side_by_side(asked)
+    alone, mask = _side_by_side(asked[:1])
+    assert together.shape == (2, 128, 64) and masks.sum(dim=1).tolist() == [4, 70] and mask.sum() == 4
+    assert torch.equal(together[0, : alone.shape[1]], alone[0]) and torch.equal(masks[0, : alone.shape[1]], mask[0])
+    assert torch.equal(together[0][masks[0]], memories[0][torch.tensor(used[0])])
+    assert torch.equal(together[1, :70], memories[1])
+    assert mask[0].tolist() == (used[0] if precision == torch.bfloat16 else [True] * 4)
 
 
 @pytest.mark.parametrize("passes", [1, 16])

@@ -194,13 +194,11 @@ def attend(
         before = _causal_mask(query.shape[2], keys.shape[2], query.device)
         mask, causal = before if mask is None else mask & before, False
     if by_matrices:
-        return _attend_by_matrices(query, keys, values, mask, scale)
+        return _attend_by_matrices(query, keys, values, mask, scale or query.shape[-1] ** -0.5)
     return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, is_causal=causal, scale=scale)
 
 
-def _attend_by_matrices(
-    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: float | None
-) -> Tensor:
+def _attend_by_matrices(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, scale: float) -> Tensor:
     """The same by two matrix products: in bfloat16 a CPU does that twice as fast as torch's fused kernel.
 
     A few heads at a time, whose scores stay in the cache.
@@ -217,9 +215,7 @@ def _attend_by_matrices(
     attended = []
     for part in _portions(batch * heads // unit, unit, max(1, _SCORES // (unit * each))):
         added = bias if len(bias) == 1 else bias[part]
-        scores = torch.baddbmm(
-            added, query[part], keys[part].transpose(1, 2), alpha=scale or size**-0.5
-        )  # (step, T, N)
+        scores = torch.baddbmm(added, query[part], keys[part].transpose(1, 2), alpha=scale)  # (step, T, N)
         attended.append(torch.bmm(scores.softmax(dim=-1), values[part]))
     return torch.cat(attended).view(batch, heads, length, size)
 
